@@ -108,8 +108,7 @@ def test_classes_changed_elsewhere_override_our_manifest(tmp_path: Path) -> None
         stored["model_state"][f"model.head.{name}"] = old.repeat_interleave(2, 0)
     torch.save(stored, path)
     loaded = weights.load(path)
-    assert len(loaded.labels) == 6
-    assert loaded.clip.mean == (0.45,) * 3
+    assert (len(loaded.labels), loaded.clip.mean) == (6, (0.45,) * 3)
 
 
 def test_a_broken_manifest_is_refused(tmp_path: Path) -> None:

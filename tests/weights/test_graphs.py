@@ -236,18 +236,3 @@ def test_8_bit_integers_are_calibrated_on_a_video(
     )
     assert "checked on 3 clips: scores differ by" in done.stderr
     assert len(weights.load(tmp_path / "model.xml").labels) == 3
-
-
-@pytest.mark.parametrize(
-    "words, reason",
-    [
-        (("--layout", "onnx", "-o", "model.xml"), "writes a file that ends in .onnx"),
-        (("--layout", "hf", "-o", "model.onnx"), "writes a folder"),
-        (("--layout", "pt2", "-o", "a.pt2", "--dynamic-frames"), "clips of one length"),
-        (("--layout", "onnx", "-o", "a.onnx", "--int8", "a.mp4"), "--int8 is for"),
-    ],
-)
-def test_options_that_do_not_fit_a_layout_are_refused(
-    words: tuple[str, ...], reason: str, quick: Run, model: Path
-) -> None:
-    assert reason in quick("models", "export", model, *words, code=2).stderr

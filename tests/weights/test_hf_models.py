@@ -74,8 +74,7 @@ def test_a_folder_scores_frames_as_transformers_does(kind: str, tmp_path: Path) 
     expected = theirs(folder, frames)
     torch.testing.assert_close(classifier.scores(logits[None])[None], expected, rtol=0, atol=1e-5)
     assert classifier.labels == ("name 0", "name 1", "name 2")
-    assert classifier.clip.step_seconds == 0.1
-    assert len(classifier.card.sha256) == 64
+    assert (classifier.clip.step_seconds, len(classifier.card.sha256)) == (0.1, 64)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -118,7 +117,6 @@ def test_windows_embeddings_and_explanations_come_as_of_other_models(tmp_path: P
     assert done.embeddings.shape == (3, 32)
     with open_video(video, short_side=classifier.clip.short_side) as opened:
         (clip,) = view_clips(opened, [View((0, 3, 6, 9))], classifier.clip)
-    assert clip is not None
     scorer = Scorer(classifier, Runtime(), embeddings=True)
     (both,) = scorer.classify_frames([clip.transpose(0, 1)])
     with torch.inference_mode():

