@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from vidattn.data.windowing import Windowing
 from vidattn.errors import VideoError
 from vidattn.inference.embed import Embedder
 from vidattn.io.cache import FileStore
+from vidattn.models import classifier
+from vidattn.models.fused import fuse
 from vidattn.types import Item, Window
 from vidattn.video import Opening, Video, open_video
 
@@ -54,11 +57,22 @@ def test_other_parts_models_and_windows_are_embedded_anew(
         again.embed(replace(item, window=Window(1.0, 2.0)))
     with pytest.raises(AssertionError):
         embedder(model, tmp_path / "cache", closed, overlap=0.5).embed(item)
-    classifier = weights.load(model)
-    next(classifier.model.parameters()).data += 1
-    weights.save(classifier, tmp_path / "other.safetensors")
+    changed = weights.load(model)
+    next(changed.model.parameters()).data += 1
+    weights.save(changed, tmp_path / "other.safetensors")
     with pytest.raises(AssertionError):
         embedder(tmp_path / "other.safetensors", tmp_path / "cache", closed).embed(item)
+
+
+def test_weights_are_fused_once_for_all_videos(
+    video: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fusing = Mock(side_effect=fuse)
+    monkeypatch.setattr(classifier, "fuse", fusing)
+    shared = embedder(model, tmp_path / "cache")
+    for start in (0.0, 1.0, 2.0):
+        shared.embed(Item(str(video), 0, Window(start, start + 1.0)))
+    assert fusing.call_count == 1
 
 
 def test_a_broken_file_of_the_cache_is_made_anew(video: Path, model: Path, tmp_path: Path) -> None:

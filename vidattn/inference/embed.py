@@ -46,6 +46,8 @@ class Embedder:
         opening: Opening = open_video,
     ) -> None:
         self.classifier = classifier
+        # Scores are not used. One object for all items, since each fuses the weights for itself.
+        self._plain = replace(classifier, activation="softmax", thresholds=())
         self.windowing = resolve_overlap(windowing, classifier)
         self.cache = EmbeddingCache() if cache is None else cache
         self.runtime, self.opening = runtime, opening
@@ -60,7 +62,7 @@ class Embedder:
         windowing = self.windowing
         if item.window is not None:
             windowing = replace(windowing, start=item.window.start, end=item.window.stop)
-        looking = self.classifier.look_at(self.classifier.clip.rois.get(item.roi))
+        looking = self._plain.look_at(self._plain.clip.rois.get(item.roi))
         seen = {"clip": to_plain(looking.clip), "frames": item.frames}
         if boxes := digest_boxes(looking.clip.boxes):
             seen["boxes"] = boxes
@@ -78,7 +80,7 @@ class Embedder:
             windowing = replace(windowing, start=span.start + offset, end=span.stop + offset)
         *_, last = stream(
             item.path,
-            replace(looking, activation="softmax", thresholds=()),  # scores are not used
+            looking,
             windowing,
             runtime=self.runtime,
             embeddings=True,
