@@ -38,7 +38,6 @@ MODULES = {"eval": "evaluate"}
 
 
 def _import_command(name: str) -> Any:
-    """A command as an object of typer."""
     word = MODULES.get(name, name)
     module = import_module(f"vidattn.cli.commands.{word}")
     parent = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -57,7 +56,6 @@ class _Group(TyperGroup):
         super().__init__(**given | {"commands": dict.fromkeys(COMMANDS)})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name; None for an unknown one."""
         return _import_command(cmd_name) if cmd_name in COMMANDS else None
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -65,7 +63,6 @@ class _Group(TyperGroup):
         return list(COMMANDS)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The section of `--help`."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 

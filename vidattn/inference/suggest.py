@@ -228,7 +228,6 @@ def _distances(rows: Floats, centers: Floats) -> Floats:
 
 
 def _inside(times: Floats, spans: Sequence[Window]) -> NDArray[np.bool_]:
-    """Whether each time lies in one of the spans."""
     inside = np.zeros(len(times), dtype=np.bool_)
     for span in spans:
         inside |= (span.start <= times) & (times < span.stop)

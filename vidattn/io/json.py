@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 from vidattn.types import Window
 
@@ -32,6 +32,11 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return plain if isinstance(plain, dict) else None
+
+
+def refuse_constant(text: str) -> NoReturn:
+    """Raise ValueError for NaN and Infinity, as `parse_constant` of `json.loads`."""
+    raise ValueError(f"{text} is not a number")
 
 
 def to_json_value(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Counted nouns, and times."""
+"""Counted nouns, times, and names."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def parse_seconds(text: str) -> float:
     if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
         raise ValueError(f"{text!r} is not a time: minutes and seconds end at 59")
     return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of the message of a library's error, else the name of its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def name_area(video: str, roi: str) -> str:

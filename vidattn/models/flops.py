@@ -40,13 +40,12 @@ def count_macs(config: ModelConfig, frames: int | None = None, size: int | None 
 
     Raises UsageError when the attention scheme cannot divide the grid.
     """
-    if isinstance(config, BackboneStamConfig):
-        return _count_backbone_stam(config, frames or config.frames, size or config.size)
-    if not isinstance(config, TimeSformerConfig | StamConfig):
-        return _count_network(config, frames or config.frames, size or config.size)
-    frames, side = frames or config.frames, (size or config.size) // config.patch
-    if isinstance(config, StamConfig):
-        return _count_stam(config, frames, side)
+    frames, size = frames or config.frames, size or config.size
+    if isinstance(config, StamConfig | BackboneStamConfig):
+        return frames * count_frame_macs(config, size) + _count_over_time(config, frames, size)
+    if not isinstance(config, TimeSformerConfig):
+        return _count_network(config, frames, size)
+    side = size // config.patch
     width, patches = config.width, frames * side * side
     steps = sum(_count_step(spec, width, frames, side) for spec in attention_steps(config))
     tokens = patches + (frames if config.attention == "space" else 1)
@@ -105,22 +104,15 @@ def _count_step(spec: StepSpec, width: int, frames: int, side: int) -> int:
     return count * tokens * ((4 + spec.out) * width**2 + 2 * tokens * width)
 
 
-def _count_stam(config: StamConfig, frames: int, side: int) -> int:
-    """The image model on every frame, then the transformer over time."""
-    return frames * _count_image(config, side) + _count_over_time(config, config.width, frames)
-
-
-def _count_over_time(config: StamConfig | BackboneStamConfig, width: int, frames: int) -> int:
+def _count_over_time(config: StamConfig | BackboneStamConfig, frames: int, size: int) -> int:
     """A transformer over frames and a class token, and the head."""
+    if isinstance(config, StamConfig):
+        width = config.width
+    else:
+        _, width = _count_backbone(config.backbone, size)
     hidden, tokens = config.time_hidden, frames + 1
     layer = tokens * (4 * width**2 + 2 * tokens * width + 2 * width * hidden)
     return config.time_depth * layer + width * config.classes
-
-
-def _count_backbone_stam(config: BackboneStamConfig, frames: int, size: int) -> int:
-    """The backbone on every frame, then the transformer over time."""
-    image, width = _count_backbone(config.backbone, size)
-    return frames * image + _count_over_time(config, width, frames)
 
 
 @lru_cache

@@ -13,7 +13,7 @@ from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from vidattn.errors import InputError, UsageError
-from vidattn.io.json import to_json_value
+from vidattn.io.json import refuse_constant, to_json_value
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.labeled import LabeledTimeline
 from vidattn.timeline.quantize import pack_scores, unpack_scores
@@ -118,7 +118,7 @@ def parse_document(text: str | bytes, kind: type[T]) -> T:
     Raises InputError, naming the fault, for anything else.
     """
     try:
-        return _parse(json.loads(text, parse_constant=_refuse_constant), kind)
+        return _parse(json.loads(text, parse_constant=refuse_constant), kind)
     except UnicodeDecodeError:
         reason = "it is not text"
     except (*_WRONG, UsageError) as e:
@@ -129,10 +129,6 @@ def parse_document(text: str | bytes, kind: type[T]) -> T:
         f"not a {SCHEMA} document: {reason}",
         hint="give a .json file written by vidattn segment or classify",
     )
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
 
 
 def _parse(document: Any, kind: type[T]) -> T:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsBytes, cast
+from typing import SupportsBytes, cast
 
 import numpy as np
 from av.sidedata.sidedata import Type
+from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidattn.video.protocol import Frames, target_size
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from av.video.frame import VideoFrame
 
 FILTER = Interpolation.BILINEAR
 """swscale's bilinear: its support grows with the reduction, so shrinking does not alias."""

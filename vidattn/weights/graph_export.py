@@ -24,6 +24,7 @@ from vidattn.config.serialization import to_plain
 from vidattn.errors import WeightsError
 from vidattn.io.digest import sha256
 from vidattn.io.files import read_file, replacing_file, write_atomically
+from vidattn.io.text import first_line
 from vidattn.models.classifier import Classifier
 from vidattn.models.exported import ExportedModel
 from vidattn.models.taught import TaughtModel
@@ -180,8 +181,8 @@ def _tracing(model: nn.Module) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except (AssertionError, RuntimeError, SyntaxError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise WeightsError(f"this {type(model).__name__} cannot be exported: {reason}") from error
+        kind, reason = type(model).__name__, first_line(error)
+        raise WeightsError(f"this {kind} cannot be exported: {reason}") from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 

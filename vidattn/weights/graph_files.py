@@ -20,6 +20,7 @@ from vidattn.config import TemporalConfig
 from vidattn.errors import WeightsError
 from vidattn.io.digest import sha256
 from vidattn.io.files import read_file, reading
+from vidattn.io.text import first_line
 from vidattn.models.classifier import Classifier
 from vidattn.models.exported import ExportedModel
 from vidattn.weights.safetensors_file import build_classifier, parse_manifest, refuse
@@ -72,7 +73,7 @@ def read_onnx(path: Path) -> Graph:
     try:
         session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except errors as error:
-        refuse(path, f"not for ONNX Runtime: {_first_line(error)}", error)
+        refuse(path, f"not for ONNX Runtime: {first_line(error)}", error)
     (entry, *others) = session.get_inputs()
     if others or len(session.get_outputs()) != 1:
         refuse(path, "has other inputs and outputs than clips and logits")
@@ -81,7 +82,7 @@ def read_onnx(path: Path) -> Graph:
         try:
             (logits,) = session.run(None, {entry.name: clips})
         except errors as error:
-            refuse(path, f"ONNX Runtime fails: {_first_line(error)}", error)
+            refuse(path, f"ONNX Runtime fails: {first_line(error)}", error)
         return np.asarray(logits)
 
     manifest = session.get_modelmeta().custom_metadata_map.get(MANIFEST)
@@ -138,7 +139,7 @@ def read_openvino(path: Path) -> Graph:
         precise = {"INFERENCE_PRECISION_HINT": "f32"}
         compiled = core.compile_model(model, "CPU", {**threads, **precise})
     except RuntimeError as error:
-        refuse(path, f"not for OpenVINO: {_first_line(error)}", error)
+        refuse(path, f"not for OpenVINO: {first_line(error)}", error)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         refuse(path, "has other inputs and outputs than clips and logits")
     if _metadata(model, WEIGHTS) not in (None, sha256(data)):
@@ -148,7 +149,7 @@ def read_openvino(path: Path) -> Graph:
         try:
             return np.array(compiled([clips])[0])
         except RuntimeError as error:
-            refuse(path, f"OpenVINO fails: {_first_line(error)}", error)
+            refuse(path, f"OpenVINO fails: {first_line(error)}", error)
 
     shape = model.inputs[0].partial_shape
     fixed = shape.rank.is_static and len(shape) == 5 and shape[2].is_static
@@ -171,7 +172,3 @@ def require_package(name: str, path: Path) -> Any:
         extra = "openvino" if name in ("openvino", "nncf") else "onnx"
         hint = f"pip install 'vidattn[{extra}]'"
         raise WeightsError(f"{path}: needs the package {name}", hint=hint) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -22,6 +22,7 @@ from vidattn.config import Activation, Averaging, ClipConfig, Recipe
 from vidattn.config.serialization import from_plain, to_plain
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import reading, write_atomically
+from vidattn.io.json import refuse_constant
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import KINDS, Classifier, ModelCard, find_kind
 from vidattn.weights.snapshot import (
@@ -161,7 +162,7 @@ def parse_header(data: bytes, path: Path) -> Manifest:
 def parse_manifest(text: str, path: Path) -> Manifest:
     """The inverse of `dump_manifest`, checked. Raises WeightsError for `path`."""
     try:
-        plain = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_require_unique)
+        plain = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=_require_unique)
     except (ValueError, RecursionError) as error:
         refuse(path, f"its manifest is not JSON: {error}", error)
     if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
@@ -307,7 +308,3 @@ def _require_unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"duplicate key {key!r}")
         result[key] = value
     return result
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number")

@@ -80,7 +80,6 @@ def bench(
 def _time_training(
     what: BenchOptions, training: RecipeOptions, runtime: Runtime, *, as_json: bool
 ) -> Iterator[str]:
-    """The time of a training step, phase by phase."""
     from vidattn.training.benchmark import step_times
 
     model = None if what.model == ALL else what.model

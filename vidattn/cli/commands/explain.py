@@ -210,7 +210,6 @@ class Explainer:
     def _write(
         self, explanation: Explanation, folder: Path, output: ExplainOutput, opener: Opening
     ) -> list[Path]:
-        """Write the picture and, if asked for, the video."""
         from vidattn.io.files import write_atomically
         from vidattn.output.file_names import file_name
         from vidattn.output.video import heatmap

@@ -144,7 +144,6 @@ def _spans_of(truth: GroundTruth, path: str, roi: str) -> list[Window]:
 def _write(
     found: Sequence[Suggestion], classifier: Classifier, options: SuggestOptions, limits: Limits
 ) -> list[Path]:
-    """Write the files of all formats."""
     from vidattn.inference.batch.inputs import VideoInput, name_results
     from vidattn.inference.batch.outputs import OutputFiles, write_files
     from vidattn.io.files import write_atomically

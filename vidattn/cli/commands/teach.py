@@ -102,7 +102,6 @@ def _run(
     data_root: Path | None,
     runtime: Runtime,
 ) -> Taught:
-    """Teach, with progress."""
     from vidattn.training.teach import Taught, TeachNote, TeachProgress, teach_events
     from vidattn.weights.loading import best_cached
 

@@ -45,7 +45,6 @@ class _LastingStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or discard."""
         try:
             return self._stream.write(text)
         except OSError:
@@ -53,7 +52,6 @@ class _LastingStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or discard."""
         try:
             self._stream.flush()
         except OSError:

@@ -72,7 +72,6 @@ class _PartialTimeline:
         return colors_of(self._labels, self._seconds)
 
     def add(self, event: Scored) -> None:
-        """Add the next window."""
         self.done += 1
         if event.scores is None:
             return
@@ -107,7 +106,6 @@ class _LiveView:
         self._begin = self._last = time.monotonic()
 
     def step(self, event: BatchEvent) -> None:
-        """Count one step."""
         assert isinstance(event, Scored)
         self._partial.add(event)
         now = time.monotonic()

@@ -36,8 +36,6 @@ MEDIA = ("media file name", "media file", "media file path")
 
 
 class _Event(NamedTuple):
-    """A moment in an observation."""
-
     time: float
     subject: str
     label: str

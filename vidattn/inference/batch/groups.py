@@ -51,7 +51,6 @@ def _match(pattern: re.Pattern[str], path: str) -> str | None:
 
 
 def _read_column(place: Path, column: str) -> dict[str, str]:
-    """The values of a column by path."""
     with reading(place, DataError):
         text = read_file(place).decode("utf-8-sig", "replace")
     rows = csv.DictReader(io.StringIO(text, newline=""))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from av.error import FFmpegError
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from vidattn.video.container.bitstream import droppable_test
 from vidattn.video.container.frame_table import Source
 from vidattn.video.container.open import read_packets, require_memory
 from vidattn.video.container.packets import NO_PTS, Packets
 from vidattn.video.container.seek_plan import FrameGroup
-
-if TYPE_CHECKING:
-    from av.packet import Packet
-    from av.video.stream import VideoStream
 
 SKIP_PACKETS = 200
 """Reading past so many packets without decoding them is cheaper than a seek."""

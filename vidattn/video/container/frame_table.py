@@ -12,22 +12,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vidattn.video.container.open import MAX_ERRORS, read_packets, require_count, require_memory
 from vidattn.video.container.packets import NO_PTS, Beat, Packets, Ticks, read_index, scan
 from vidattn.video.container.timestamps import JUMP_SECONDS, is_shuffled, repair
 from vidattn.video.protocol import MAX_FRAMES, Times
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 TIMED = frozenset({"mov", "matroska", "nut", "ivf", "mxf"})
 """Containers whose packets carry the PTS of their frame."""

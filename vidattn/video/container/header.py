@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING
 
+from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 from vidattn.video.container.frame_table import JOINED, FrameTable, Source
 from vidattn.video.container.open import demux, require_memory
 from vidattn.video.container.packets import Beat
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
 
 MAX_DECLARED_SECONDS = 30 * 86400.0
 """A header that promises more is wrong; the frames in the file count."""

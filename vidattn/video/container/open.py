@@ -6,20 +6,18 @@ import os
 import re
 from collections.abc import Iterator
 from mmap import mmap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
+from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vidattn.errors import VideoError
 from vidattn.video.container.byte_file import for_ffmpeg, open_bytes
 from vidattn.video.container.mp4_boxes import find_truncation, promised_frames
 from vidattn.video.protocol import Limits
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
 
 MAX_ERRORS = 64
 """Failures in a row after which the rest of a stream is given up."""

@@ -7,10 +7,12 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
@@ -20,11 +22,6 @@ from vidattn.video.container.mp4_boxes import read_samples
 from vidattn.video.container.open import FEW_FRAMES, read_packets, require_count, require_memory
 from vidattn.video.container.transport import begins_anew
 from vidattn.video.protocol import MAX_FRAMES
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
-    from av.video.stream import VideoStream
 
 NO_PTS = int(np.iinfo(np.int64).min)
 MIN_INDEXED = 2000

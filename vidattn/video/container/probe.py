@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from vidattn.errors import VideoError
 from vidattn.io.text import count_noun
@@ -26,11 +28,6 @@ from vidattn.video.container.packets import Beat
 from vidattn.video.container.unread import unread_share
 from vidattn.video.pixels import Rotation, rotation_from
 from vidattn.video.protocol import MAX_FRAMES, Limits, Times, VideoDetails
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 TRUNCATED_SECONDS = 1.0
 """A header that promises so much more than the packets hold, and 2 % more, means truncation."""

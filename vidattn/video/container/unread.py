@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from av.container import InputContainer
 from av.error import FFmpegError
 
 from vidattn.video.container.byte_file import open_bytes
@@ -12,9 +12,6 @@ from vidattn.video.container.frame_table import FrameTable, Source
 from vidattn.video.container.mp4_boxes import find_second_movie
 from vidattn.video.container.open import demux, require_memory
 from vidattn.video.container.packets import Beat
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
 
 LEAST_BYTES, LEAST_SHARE = 16 << 10, 0.02
 """Less is padding, tables, or the end of the sound."""

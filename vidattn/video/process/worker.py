@@ -119,7 +119,6 @@ class DecodeWorker:
         return make() if fd is None else self._probes.get(fd, limits, make)
 
     def _close(self) -> None:
-        """Close the current file."""
         for reader in {self.__dict__.pop(name, None) for name in ("_sparse", "_dense")} - {None}:
             reader.close()
         if self._file is not None:

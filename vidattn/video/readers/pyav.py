@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vidattn.video.container.cursor import Cursor
@@ -15,9 +15,6 @@ from vidattn.video.container.seek_plan import FrameGroup, plan_groups
 from vidattn.video.pixels import Converter
 from vidattn.video.protocol import Frames
 from vidattn.video.readers.reader import Event, UnreadableFrame
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
 
 PATIENCE_FRAMES = 32
 """A frame that is still missing when one so much later has come will not come."""

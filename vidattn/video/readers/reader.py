@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
+from vidattn.io.text import first_line
 from vidattn.video.protocol import Frames
 from vidattn.video.readers import READERS
 
@@ -55,8 +56,3 @@ def missing(reader: str, error: Exception) -> VideoError:
         code="E_NO_READER",
         hint=f"pip install vidattn{READERS[reader].extra}, or use --reader pyav",
     )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a library's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

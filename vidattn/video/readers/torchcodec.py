@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.io.text import first_line
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Frames, Limits
-from vidattn.video.readers.reader import Event, first_line, missing, refuse
+from vidattn.video.readers.reader import Event, missing, refuse
 
 BATCH_FRAMES = 16
 

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import av
 from av.audio.stream import AudioStream
+from av.container import OutputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 
 from vidattn.video.container.byte_file import for_ffmpeg
 from vidattn.video.container.open import DEMUXERS, MAX_ERRORS
-
-if TYPE_CHECKING:
-    from av.container import OutputContainer
-    from av.packet import Packet
 
 COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
 """Codecs that players expect in an mp4."""

@@ -119,7 +119,6 @@ class VideoWriter(AbstractContextManager["VideoWriter", None]):
     def _ask(
         self, meta: dict[str, Any], raw: bytes | memoryview = b"", fd: int | None = None
     ) -> dict[str, Any]:
-        """Send a request and wait for the reply."""
         reply: dict[str, Any] = {}
         try:
             for answer, _ in self._process.replies(self._process.send(meta, raw, fd)):

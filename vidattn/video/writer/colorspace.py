@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import av
+from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
 
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
-
-    from vidattn.video.protocol import Frames
+from vidattn.video.protocol import Frames
 
 UNSPECIFIED = 2
 """FFmpeg's number for matrix, primaries and transfer alike."""
