@@ -43,8 +43,8 @@ def classifier() -> Classifier:
     return tiny_classifier()
 
 
-def check(classifier: Classifier, frames: int = 4) -> PrecisionCheck:
-    return check_cache.find_or_check(classifier, Scorer(classifier, CPU), CPU, frames)
+def check(classifier: Classifier) -> PrecisionCheck:
+    return check_cache.find_or_check(classifier, Scorer(classifier, CPU), CPU)
 
 
 def test_a_check_is_made_once_and_then_read(checks: Mock, classifier: Classifier) -> None:
@@ -86,16 +86,15 @@ def test_another_model_is_checked_anew(
     assert checks.call_count == 2
 
 
-def test_another_length_processor_or_torch_is_checked_anew(
+def test_another_processor_or_torch_is_checked_anew(
     checks: Mock, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check(classifier)
-    check(classifier, frames=8)
     monkeypatch.setattr(check_cache, "describe_processor", lambda: ["AVX2"])
     check(classifier)
     monkeypatch.setattr(torch, "__version__", "9.0")
     check(classifier)
-    assert checks.call_count == 4
+    assert checks.call_count == 3
 
 
 def test_the_area_that_a_model_looks_at_does_not_matter(

@@ -139,6 +139,25 @@ def test_auto_falls_back_to_float32(video: MemoryVideo, monkeypatch: pytest.Monk
     assert stream.classify(video, classifier(), runtime=Runtime("cpu")).settings.precision == "fp32"
 
 
+@pytest.mark.parametrize(("frames", "side"), [(1, 32), (8, 224), (64, 33)])
+def test_a_clip_of_any_shape_is_drawn(frames: int, side: int) -> None:
+    config = ClipConfig(frames=frames, short_side=side, crop=side)
+    clip = precision_check.draw_clip(config)
+    assert (clip.shape, clip.dtype) == ((3, frames, side, side), torch.float32)
+    assert clip.std() > 0.3
+    assert frames == 1 or (clip[:, 1:] - clip[:, :-1]).abs().mean() > 0.01
+    torch.testing.assert_close(clip, precision_check.draw_clip(config), rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("multiplying")
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_clip_of_another_length_is_checked_at_the_trained_one(
+    video: MemoryVideo, frames: int
+) -> None:
+    timeline = stream.classify(video, classifier(), device="cpu", frames=frames)
+    assert timeline.settings.precision == "bf16"
+
+
 @pytest.mark.usefixtures("multiplying")
 def test_auto_takes_bfloat16_for_a_single_clip_too(video: MemoryVideo) -> None:
     timeline = stream.classify(video, classifier(), device="cpu")

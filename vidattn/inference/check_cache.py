@@ -32,28 +32,26 @@ SAMPLED = 1024
 """Values of a tensor by which another one is told from it."""
 
 
-def find_or_check(
-    classifier: Classifier, scorer: Scorer, runtime: Runtime, frames: int
-) -> PrecisionCheck:
-    """The check of `scorer` on a drawn clip of so many frames, from the cache where it is there.
+def find_or_check(classifier: Classifier, scorer: Scorer, runtime: Runtime) -> PrecisionCheck:
+    """The check of `scorer` on a drawn clip, from the cache where it is there.
 
     Errors as of `check_drawn`.
     """
-    store, name = open_checks(), f"{_key(classifier, scorer, frames)}.json"
+    store, name = open_checks(), f"{_key(classifier, scorer)}.json"
     found = _parse(store.read(name, MOST_BYTES))
     if found is None:
-        found = check_drawn(classifier, scorer, runtime, frames)
+        found = check_drawn(classifier, scorer, runtime)
         if store.write(name, json.dumps(to_plain(found)).encode()):
             store.trim()
     return found
 
 
-def _key(classifier: Classifier, scorer: Scorer, frames: int) -> str:
+def _key(classifier: Classifier, scorer: Scorer) -> str:
     """A digest of model, clips, processor and software."""
     facts = {
         "file": classifier.card.sha256,
         "values": _sample(classifier.model),
-        "clip": to_plain(replace(classifier.clip, frames=frames, area="", mask="")),
+        "clip": to_plain(replace(classifier.clip, area="", mask="")),
         "scores": [classifier.temperature, classifier.activation],
         "precision": scorer.precision,
         "processor": describe_processor(),

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidattn.config import ClipConfig
 from vidattn.data import transforms
 from vidattn.data.frames import view_clips
-from vidattn.data.motion.camera import LABELS
-from vidattn.data.motion.dataset import make_sample
+from vidattn.data.motion.scene import draw_surface
 from vidattn.data.motion.textures import DrawnTextures
 from vidattn.errors import InputError
 from vidattn.inference.events import Scores
@@ -26,7 +26,8 @@ from vidattn.video import Video
 
 DRAWN_SEED = (3, 2)
 """Of the clip for bf16, which shows dead leaves over one another as natural images do."""
-PAN = LABELS.index("pan left")
+PAN = 0.5
+"""How far the camera moves in that clip, in widths of the picture."""
 MAX_VIEWS, VIEWS_PER_CHECK = 3, 8
 """For int8 one in so many views is checked, at least one and at most MAX_VIEWS."""
 TOLERANCE = 0.1
@@ -80,26 +81,25 @@ def needs_check(scorer: Scorer, runtime: Runtime) -> bool:
     )
 
 
-def check_drawn(
-    classifier: Classifier, scorer: Scorer, runtime: Runtime, frames: int
-) -> PrecisionCheck:
-    """Compare `scorer` with float32 on a drawn clip of so many frames, the same in every run.
+def check_drawn(classifier: Classifier, scorer: Scorer, runtime: Runtime) -> PrecisionCheck:
+    """Compare `scorer` with float32 on a drawn clip of the trained length, the same in every run.
 
     Enough for bfloat16, to which nothing is fitted: one clip tells whether a model bears it.
     """
-    clips = [_draw_clip(classifier, frames)]
+    clips = [draw_clip(classifier.clip)]
     exact = _exact(classifier, runtime)(clips)
     return _compare(
         scorer.precision, _scores(classifier, exact), _scores(classifier, scorer(clips))
     )
 
 
-def _draw_clip(classifier: Classifier, frames: int) -> Tensor:
-    """A camera that pans over a drawn texture, as the model takes it: [3, T, H, W]."""
-    clip = replace(classifier.clip, frames=frames)
-    rng = np.random.default_rng(DRAWN_SEED)
-    sample = make_sample(rng, DrawnTextures(DRAWN_SEED, 1), PAN, clip, difficulty=0.0)
-    return transforms.normalize(transforms.to_clip(sample.frames), clip)
+def draw_clip(clip: ClipConfig) -> Tensor:
+    """A camera that pans over a drawn texture, as a model takes it: float32 [3, T, crop, crop]."""
+    textures = DrawnTextures(DRAWN_SEED, 1)
+    surface = draw_surface(np.random.default_rng(DRAWN_SEED), textures, difficulty=0.0)
+    poses = np.zeros((clip.frames, 4))
+    poses[:, 0] = np.linspace(-PAN / 2, PAN / 2, clip.frames)
+    return transforms.normalize(transforms.to_clip(surface.view(poses, clip.crop)), clip)
 
 
 def check_windows(

@@ -307,7 +307,7 @@ def _check(
     if scorer.precision == "int8":
         with _opened(source, classifier.clip, runtime, opening) as video:
             return check_windows(video, views, classifier, scorer, runtime)
-    check = find_or_check(classifier, scorer, runtime, len(views[0].indices))
+    check = find_or_check(classifier, scorer, runtime)
     if check.passed:
         return scorer, check
     exact = replace(runtime, precision="fp32")
