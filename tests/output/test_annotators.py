@@ -1,21 +1,18 @@
 """What Label Studio, CVAT, ActivityNet, FiftyOne and Final Cut get."""
 
 import json
-import os
-import subprocess
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from tests.helpers import two_windows
-from tests.output.test_editors import NTSC, NTSC_24, RATES, of_times, timeline_cut_at
+from tests.helpers import ask_another, two_windows
+from tests.output.test_editors import NTSC, NTSC_24, QUIET, RATES, of_times, timeline_cut_at
 from vidattn import output
 from vidattn.output import render
-from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline import Timeline
 from vidattn.types import Settings, Window
 
 FCPXML = """
@@ -53,7 +50,6 @@ FCPXML = """
 
 
 def seconds(text: str | None) -> Fraction:
-    assert text is not None
     assert text.endswith("s")
     return Fraction(text.removesuffix("s"))
 
@@ -83,7 +79,7 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
         [0, 50, 75, 100],
         labels=hostile,
         settings=settings,
-        decoding=Decoding(smooth="none", threshold=0.85),
+        decoding=QUIET,
     )
     root = etree.fromstring(render(timeline, "fcpxml").encode())
     definition = etree.DTD(io.StringIO(FCPXML))
@@ -94,9 +90,7 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
 
 
 def test_final_cut_lays_the_video_out_without_holes() -> None:
-    timeline = timeline_cut_at(
-        NTSC_24, [0, 50, 75, 100], decoding=Decoding(smooth="none", threshold=0.85)
-    )
+    timeline = timeline_cut_at(NTSC_24, [0, 50, 75, 100], decoding=QUIET)
     spine = ElementTree.fromstring(render(timeline, "fcpxml")).find(".//spine")
     assert spine is not None
     at = Fraction(0)
@@ -148,9 +142,7 @@ def test_fiftyone_gets_supports_or_seconds() -> None:
 
 
 def test_activitynet_gets_results_in_seconds() -> None:
-    timeline = timeline_cut_at(
-        Fraction(25), [0, 50, 75], decoding=Decoding(smooth="none", threshold=0.85)
-    )
+    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], decoding=QUIET)
     document = json.loads(render(timeline, "activitynet"))
     assert document["results"] == {
         "my movie": [{"label": "dive", "score": 0.9, "segment": [0.0, 2.0]}]
@@ -158,54 +150,29 @@ def test_activitynet_gets_results_in_seconds() -> None:
     assert document.keys() == {"version", "results", "external_data"}
 
 
-@pytest.mark.skipif(
-    "VIDATTN_LABEL_STUDIO_PYTHON" not in os.environ,
-    reason="VIDATTN_LABEL_STUDIO_PYTHON names no Python with label-studio-sdk",
-)
 @pytest.mark.parametrize(("labels", "errors"), [(("dive", "swim"), 0), (("dive",), 1)])
 def test_label_studio_finds_no_fault_but_an_unknown_label(
     tmp_path: Path, labels: tuple[str, ...], errors: int
 ) -> None:
     path = output.write(two_windows(), tmp_path / "a.labelstudio.json")
-    check = Path(__file__).parent / "check_labelstudio.py"
-    command = [os.environ["VIDATTN_LABEL_STUDIO_PYTHON"], check, path, *labels]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert len(json.loads(done.stdout)) == errors
+    found = ask_another("VIDATTN_LABEL_STUDIO_PYTHON", "check_labelstudio.py", path, *labels)
+    assert len(found) == errors
 
 
-def needs(variable: str, package: str) -> pytest.MarkDecorator:
-    """Skip where a variable names no Python with a package."""
-    reason = f"{variable} names no Python with {package}"
-    return pytest.mark.skipif(variable not in os.environ, reason=reason)
-
-
-def ask(variable: str, script: str, folder: Path) -> Any:
-    """What a script of this folder prints in another environment."""
-    command = [os.environ[variable], Path(__file__).parent / script, folder]
-    home = {**os.environ, "HOME": str(folder)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=home)
-    return json.loads(done.stdout)
-
-
-@needs("VIDATTN_FIFTYONE_PYTHON", "fiftyone")
 def test_the_importer_of_fiftyone_reads_the_supports(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "my movie.mp4").touch()
     output.write(vfr(), tmp_path / "labels.json", "fiftyone")
-    found = ask("VIDATTN_FIFTYONE_PYTHON", "check_fiftyone.py", tmp_path)
+    home = {"HOME": str(tmp_path)}
+    found = ask_another("VIDATTN_FIFTYONE_PYTHON", "check_fiftyone.py", tmp_path, **home)
     assert [row[:2] for row in found] == [["dive", [1, 60]], ["swim", [61, 120]]]
 
 
-@needs("VIDATTN_DATUMARO_PYTHON", "datumaro")
 def test_datumaro_reads_the_tags_of_cvat(tmp_path: Path) -> None:
     output.write(vfr(), tmp_path / "annotations.xml", "cvat")
     (tmp_path / "images").mkdir()
     for frame in range(120):
         (tmp_path / "images" / f"frame_{frame:06d}").touch()
-    found = ask("VIDATTN_DATUMARO_PYTHON", "check_cvat.py", tmp_path)
-    assert [found[f"frame_{frame:06d}"] for frame in (0, 59, 60, 119)] == [
-        ["dive"],
-        ["dive"],
-        ["swim"],
-        ["swim"],
-    ]
+    found = ask_another("VIDATTN_DATUMARO_PYTHON", "check_cvat.py", tmp_path, HOME=str(tmp_path))
+    for frame, label in ((0, "dive"), (59, "dive"), (60, "swim"), (119, "swim")):
+        assert found[f"frame_{frame:06d}"] == [label]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import Run, two_windows, write_video
+from tests.helpers import Run, ask_another, two_windows, write_video
 from vidattn import output
 from vidattn.errors import DataError
 from vidattn.inference.batch.package import RunPackage
@@ -21,9 +19,6 @@ from vidattn.timeline.pooling import Pool
 from vidattn.timeline.wall_clock import with_start_time
 from vidattn.types import BlankVerdict, ModelInfo, Settings
 
-PYTHON = os.environ.get("VIDATTN_FRICTIONLESS_PYTHON", "")
-"""The Python of an environment with frictionless, which validates the package."""
-CHECK = Path(__file__).parent / "check_camtrap.py"
 DEPLOYMENTS = """deploymentID,latitude,longitude,deploymentStart,deploymentEnd,habitat
 site-a,52.7,23.8,2024-05-01T00:00:00Z,2024-05-31T00:00:00Z,forest
 site-b,52.5,23.9,2024-04-01T00:00:00+02:00,2024-06-01T00:00:00+02:00,
@@ -207,26 +202,18 @@ def test_what_a_package_will_lack_is_told_before_the_work_and_once(
     shown = quick(*words, code=4).stderr
     lost = "out/camtrap-dp/datapackage.json: will lack 2 videos of no deployment: elsewhere/a.mp4"
     assert shown.startswith(f"warning: {lost}")
-    assert shown.count("error: ") == 2
-    assert shown.count("hint: ") == 1
+    assert (shown.count("error: "), shown.count("hint: ")) == (2, 1)
     assert "2 results left out of out/camtrap-dp/datapackage.json, which is not written" in shown
     assert not (tmp_path / "out" / "camtrap-dp").exists()
 
 
-@pytest.mark.skipif(not PYTHON, reason="VIDATTN_FRICTIONLESS_PYTHON names no such Python")
 def test_frictionless_finds_the_package_valid(package: RunPackage, tmp_path: Path) -> None:
     names = ("site-a/a.mp4", "site-a/=b.mov", "site-b/é,c.mp4")
     for name in names:
         add(package, timeline(name))
     write(package, *names)
-
-    def errors() -> list[str]:
-        words = [PYTHON, CHECK, tmp_path / "p"]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        found: list[str] = json.loads(done.stdout)
-        return found
-
-    assert errors() == []
+    check = ("VIDATTN_FRICTIONLESS_PYTHON", "check_camtrap.py", tmp_path / "p")
+    assert ask_another(*check) == []
     text = (tmp_path / "p" / "observations.csv").read_text()
     (tmp_path / "p" / "observations.csv").write_text(text.replace(",blank,", ",nothing,", 1))
-    assert errors()
+    assert ask_another(*check)

@@ -52,8 +52,7 @@ def test_the_matrix_has_a_cell_for_every_count_that_is_not_zero() -> None:
     counts = [node.text for node in root.iter("text") if node.get("text-anchor") == "middle"]
     assert sorted(counts) == ["2", "2", "2", "8", "8", "8"]  # readable without a mouse
     titles = sorted(node.text or "" for node in root.iter("title"))
-    assert len(titles) == 6
-    assert titles[0] == "jump predicted as walk: 2 of 10 (20.0 %)"
+    assert (len(titles), titles[0]) == (6, "jump predicted as walk: 2 of 10 (20.0 %)")
     assert "walk, correct: 8 of 10 (80.0 %)" in titles
 
 
