@@ -71,8 +71,8 @@ def check_options(words: list[str]) -> None:
     command = get_command(app)
     name, *rest = words
     assert name == "vidattn"
-    while commands := getattr(command, "commands", None):
-        command = commands[rest.pop(0)]
+    while hasattr(command, "commands"):
+        command = command.get_command(None, rest.pop(0))  # type: ignore[arg-type]
     command.make_context("vidattn", rest, resilient_parsing=False).close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 from typer.main import get_command
 
@@ -18,9 +19,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def commands() -> dict[str, object]:
     """All commands by the words that call them."""
-    group = get_command(app)
+    group: Any = get_command(app)
     names: dict[str, object] = {}
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name in group.commands:
+        command = group.get_command(None, name)
         below = getattr(command, "commands", None)
         names.update({f"{name} {k}": v for k, v in below.items()} if below else {name: command})
     return names
