@@ -87,7 +87,6 @@ def test_tokens_meet_as_the_scheme_says(attention: str) -> None:
         x = torch.randn(1, 4, 2, 6, 32, requires_grad=True)
         _, y = step(torch.randn(1, 32), x)
         y[0, 2, 1, 2].sum().backward()
-        assert x.grad is not None
         reached = x.grad[0].abs().sum(-1) > 0
         assert torch.equal(reached, reach[step.spec.name](*grid)), step.spec.name
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import vidattn
 from tests.data.conftest import CLASSES, write_classes
@@ -109,20 +108,6 @@ def test_the_verdict_says_how_sure_it_is_and_what_guessing_gives() -> None:
     assert artifacts.describe_result([{"epoch": 1, "scores": {}}]) == ""
 
 
-def test_a_run_resumes_within_an_epoch_to_the_same_files(folder: Path, tmp_path: Path) -> None:
-    run(folder, tmp_path / "whole")
-    half = replace(TINY, data=replace(TINY.data, dataset=str(folder)))
-    for event in fit.fit(half, tmp_path / "halves", device="cpu"):
-        if isinstance(event, fit.CheckpointSaved):
-            break
-    run(folder, tmp_path / "halves", resume=True)
-    whole, halves = (
-        load(str(tmp_path / name / "model.safetensors")).model for name in ("whole", "halves")
-    )
-    for one, other in zip(whole.parameters(), halves.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
 def test_a_dataset_of_one_class_is_refused(folder: Path, tmp_path: Path) -> None:
     above = tmp_path / "above"
     shutil.copytree(folder, above / "clips")
@@ -171,7 +156,8 @@ def test_broken_videos_before_an_interruption_are_reported(damaged: Path, tmp_pa
     rest = run(damaged, parts, resume=True)
     assert not any(isinstance(event, fit.UnreadableVideo) for event in rest)
     assert rest[-1] == fit.IncompleteValidation(1, 1, parts / "log.jsonl")
-    assert (parts / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
+    for name in ("log.jsonl", "model.safetensors"):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes()
 
 
 TOGETHER = """

@@ -3,6 +3,7 @@
 import importlib
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from tests.together import together
-from tests.training import test_fit
+from tests.training import test_fit, test_trainer
 from tests.training.test_trainer import BATCHES
 from vidattn import weights
 from vidattn.config import ClipConfig, Recipe, StamConfig, TaughtConfig, TimeSformerConfig
 from vidattn.config.recipes import RECIPES, find_recipe
 from vidattn.config.serialization import apply_settings, from_plain, to_plain
-from vidattn.data.motion.dataset import MotionSamples
 from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.dropout import RngDropout
@@ -25,7 +25,7 @@ from vidattn.models.stam import Stam, TimeLayer
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer
 from vidattn.training import fit
-from vidattn.training.trainer import Trainer, TrainState, new_state
+from vidattn.training.trainer import Trainer, new_state
 from vidattn.weights.loading import load, read_training_recipe
 
 SHAPE = StamConfig(
@@ -45,21 +45,14 @@ TINY = replace(
 )
 
 
-def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
-    return replace(recipe, optim=replace(recipe.optim, **optim))  # type: ignore[arg-type]
-
-
-def train(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
-    """The state after some steps, and their losses."""
-    state = new_state(recipe, None)
-    trainer = Trainer(state, recipe, per_epoch=2)
-    return state, [trainer.train_step(BATCHES[number]).loss for number in range(steps)]
+changed = partial(test_trainer.changed, TINY)
+train = test_trainer.train
 
 
 @pytest.mark.parametrize("parts", [2, 8])
 def test_micro_batches_drop_the_same_layers_as_the_whole_batch(parts: int) -> None:
-    recipe = changed(kind="sgd", lr=0.05)
-    whole, parted = train(recipe), train(changed(recipe, accumulate=parts))
+    optim = {"kind": "sgd", "lr": 0.05}
+    whole, parted = train(changed(**optim)), train(changed(**optim, accumulate=parts))
     assert parted[1] == pytest.approx(whole[1], rel=1e-5)
     assert_close(parted[0].model.state_dict(), whole[0].model.state_dict(), rtol=1e-4, atol=2e-5)
 
@@ -87,13 +80,7 @@ def test_a_layer_over_time_is_that_of_torch() -> None:
 
 
 def test_learning_lowers_the_loss_on_one_batch() -> None:
-    batch = MotionSamples(
-        replace(TINY, data=replace(TINY.data, min_difficulty=0.0, curriculum=1.0))
-    )[0]
-    recipe = changed(epochs=60)
-    trainer = Trainer(new_state(recipe, None), recipe, per_epoch=2)
-    losses = [trainer.train_step(batch).loss for _ in range(100)]
-    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    test_trainer.check_learns(changed(epochs=60))
 
 
 def test_the_motion_of_patches_is_not_learned_by_frames_alone() -> None:

@@ -58,10 +58,8 @@ def test_steps_divide_by_ten_at_the_milestones(epoch: float, lr: float) -> None:
 
 def test_warm_up_rises_evenly_and_cosine_ends_at_nothing() -> None:
     rates = [lr_at(COSINE, step, 100) for step in range(1001)]
-    assert rates[0] == pytest.approx(0.01)
-    assert rates[49] == pytest.approx(0.5, abs=0.01)
-    assert max(rates) == pytest.approx(rates[100], rel=0.01)
-    assert rates[1000] == pytest.approx(0)
+    assert (rates[0], rates[49]) == (pytest.approx(0.01), pytest.approx(0.5, abs=0.01))
+    assert (max(rates), rates[1000]) == (pytest.approx(rates[100], rel=0.01), pytest.approx(0))
     assert all(a >= b for a, b in pairwise(rates[100:]))
 
 
