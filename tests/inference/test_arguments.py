@@ -37,10 +37,6 @@ def test_segment_takes_a_name_and_settings_as_keywords(video: Path) -> None:
     assert timeline.segments[0].start == timeline.segments[0].window.start
 
 
-def test_classify_takes_the_path_of_a_model(video: Path, model: Path) -> None:
-    assert vidattn.classify(video, model, device="cpu").labels[0] == "walk"
-
-
 def test_without_a_model_the_bundled_one_stands_in_with_a_warning(
     video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

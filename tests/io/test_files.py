@@ -180,8 +180,7 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_new_folders_are_flushed_from_the_top_down(tmp_path: Path, flushed: list[str]) -> None:
     write_atomically(tmp_path / "new" / "deep" / "a.txt", b"x")
     assert flushed[:2] == [str(tmp_path), str(tmp_path / "new")]
-    assert flushed[-1] == str(tmp_path / "new" / "deep")
-    assert len(flushed) == 4
+    assert (flushed[-1], len(flushed)) == (str(tmp_path / "new" / "deep"), 4)
 
 
 def test_relative_folders_are_flushed(

@@ -46,7 +46,6 @@ def test_a_killed_process_lets_go_of_its_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     holder = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True)
     with holder:
-        assert holder.stdout is not None
         assert holder.stdout.readline() == "True\n"
         with locked(path, timeout=0) as free:
             assert not free

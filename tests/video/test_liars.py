@@ -233,28 +233,6 @@ def test_an_animation_is_a_video_or_refused(ask: Ask, tmp_path: Path) -> None:
     assert code_of(documents["a.webp.mp4"]) == "E_NOT_VIDEO"
 
 
-TEXTS = {
-    "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nvideo.mp4\n#EXT-X-ENDLIST\n",
-    "list.ffconcat": "ffconcat version 1.0\nfile 'video.mp4'\n",
-    "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
-    "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
-    "list.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
-    'mediaPresentationDuration="PT3S"><Period><AdaptationSet mimeType="video/mp4"><Representation '
-    'id="1" bandwidth="1"><BaseURL>video.mp4</BaseURL></Representation></AdaptationSet></Period>'
-    "</MPD>",
-}
-"""Texts that name a video beside them, as FFmpeg would open it."""
-
-
-def test_a_text_that_names_a_video_is_refused(ask: Ask, video: Path, tmp_path: Path) -> None:
-    for name, text in TEXTS.items():
-        (tmp_path / f"{name}.mp4").write_text(text)
-    code, documents = ask()
-    assert code == 4
-    refused = {name for name, one in documents.items() if code_of(one) == "E_NOT_VIDEO"}
-    assert refused == {f"{name}.mp4" for name in TEXTS} == documents.keys() - {video.name}
-
-
 def test_broken_links_are_named_and_end_no_search(
     ask: Ask, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

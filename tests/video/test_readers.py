@@ -30,8 +30,7 @@ def check(path: Path, spec: Spec, reader: str) -> None:
     """Sparse, dense and strided reading give the frames asked for, at their times."""
     with open_video(path, reader=reader) as video:
         count, first = len(spec.pts) - spec.first, spec.first
-        assert video.reader == reader
-        assert video.frames == count
+        assert (video.reader, video.frames) == (reader, count)
         assert (video.width, video.height) == spec.size
         asked = [0, count // 2, min(7, count - 1), count - 1, count // 3, count // 3]
         assert numbers(video.read(asked)) == [first + i for i in asked]
@@ -61,5 +60,4 @@ def test_other_readers_are_exact(reader: str, name: str, good: bool, make: Make)
         return
     with pytest.raises(VideoError) as caught:
         check(path, BY_NAME[name], reader)
-    assert caught.value.code == "E_DECODE"
-    assert caught.value.hint == "use --reader pyav"
+    assert (caught.value.code, caught.value.hint) == ("E_DECODE", "use --reader pyav")

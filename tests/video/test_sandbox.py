@@ -57,8 +57,7 @@ def test_the_decoder_has_no_new_privileges_few_files_and_no_core(small: Path) ->
         text = Path(f"/proc/{pid}/limits").read_text()
         limits = {line[:26].strip(): line[26:].split()[0] for line in text.splitlines()}
         assert int(limits["Max open files"]) <= 256
-        assert limits["Max core file size"] == "0"
-        assert limits["Max file size"] == "0"
+        assert (limits["Max core file size"], limits["Max file size"]) == ("0", "0")
         assert int(limits["Max address space"]) == Limits().memory_bytes
         assert int(limits["Max cpu time"]) > 0
         hard = {line[:26].strip(): line[47:].split()[0] for line in text.splitlines()[1:]}
@@ -129,18 +128,6 @@ def test_every_attack_of_a_decoder_is_refused(room: str, user: str, open_folder:
 def test_most_attacks_succeed_without_a_sandbox(open_folder: Path) -> None:
     results = attack(open_folder, os.geteuid(), "open")
     assert sum(result == "succeeded" for result in results.values()) >= 40
-
-
-@linux
-def test_a_decoder_that_attacks_is_ended_and_named(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if "seccomp" not in layers():
-        pytest.skip("this system has no seccomp")
-    rehearse(monkeypatch, "fork-frames")
-    with open_video(small) as video, refused("E_DECODER_DIED", "forbidden system call"):
-        video.read([3])
-    assert not decoders()
 
 
 @linux
@@ -223,7 +210,6 @@ def test_a_decoder_that_spins_while_nobody_waits_is_ended_by_the_kernel(
     with open_video(small) as video:
         assert isinstance(video, SupervisedVideo)
         process = video._process
-        assert process is not None
         process._silence, process.threads, process._renewed = 0.1, 1, 0.0
         process._renew_cpu_limit()
         assert gone(process.pid)
@@ -299,7 +285,6 @@ def test_overlong_messages_are_refused(small: Path, monkeypatch: pytest.MonkeyPa
     with open_video(small, short_side=32) as video:
         assert isinstance(video, SupervisedVideo)
         process = video._process
-        assert process is not None
         number = process.send({"kind": "frames", "dense": False}, bytes(8), max_raw=100)
         with pytest.raises(DiedError, match="invalid reply"):
             list(process.replies(number))
@@ -332,10 +317,3 @@ def test_a_file_that_points_to_its_own_bytes_again_and_again_is_refused(tmp_path
     (tmp_path / spec.name).write_bytes(data)
     with refused("E_TOO_LARGE", "4 times the bytes"):
         open_video(tmp_path / spec.name)
-
-
-def test_a_killed_decoder_leaves_the_others_alone(small: Path) -> None:
-    with open_video(small) as one, open_video(small) as two:
-        os.kill(child_of(one).pid, signal.SIGKILL)
-        assert numbers(two.read([4])) == [4]
-        assert numbers(one.read([5])) == [5]

@@ -185,8 +185,7 @@ def test_pictures_behind_the_sound_have_an_offset(tmp_path: Path, suffix: str) -
     path = tmp_path / f"late.{suffix}"
     write_numbered(path, Fraction(1, 25), list(range(25)), sound="aac", early=4)
     with open_video(path) as video:
-        assert video.details.start_offset == pytest.approx(4, abs=0.05)
-        assert video.times[0] == 0
+        assert (video.details.start_offset, video.times[0]) == (pytest.approx(4, abs=0.05), 0)
         assert video.duration == pytest.approx(1, abs=0.01)
         assert video.details.warnings == (
             f"its first frame comes {video.details.start_offset:.2f} s after the start of the file",
@@ -226,8 +225,7 @@ def test_frames_in_an_avi_are_as_long_as_their_distance(tmp_path: Path) -> None:
         encode(path, fps)
         with open_video(path) as video:
             assert video.times == pytest.approx(np.arange(50) / float(fps), abs=1e-6)
-            assert video.fps == fps
-            assert video.duration == pytest.approx(50 / float(fps))
+            assert (video.fps, video.duration) == (fps, pytest.approx(50 / float(fps)))
 
 
 def encode(path: Path, fps: int | Fraction) -> None:
@@ -325,8 +323,7 @@ def test_what_no_stream_reaches_is_said(clip: Path, tmp_path: Path) -> None:
         with open_video(path) as video:
             assert shown(video) == [*range(90)]
             (tail,) = video.unreadable
-            assert tail.code == "E_UNREAD"
-            assert tail.window.start == pytest.approx(3, abs=1e-3)
+            assert (tail.code, tail.window.start) == ("E_UNREAD", pytest.approx(3, abs=1e-3))
             assert tail.window.stop == video.duration > 5
             assert "another program or file" in video.details.warnings[-1]
         with open_video(first) as video:

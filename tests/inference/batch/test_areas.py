@@ -240,19 +240,6 @@ def test_a_model_looks_where_it_was_trained_to(
     assert json.loads(done.stdout)["settings"]["area"] == "9,9,9,9"
 
 
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        (("--roi", "up"), "NAME=X,Y,W,H"),
-        (("--roi", "up=1,2"), "'1,2' is not X,Y,W,H"),
-        (("--roi", "a=1,2,3,4", "--roi", "a=1,2,3,4"), "given twice"),
-        (("--crop", "0,0,0,1"), "larger than 0"),
-    ],
-)
-def test_wrong_areas_are_told(video: Path, quick: Run, words: tuple[str, ...], text: str) -> None:
-    assert text in quick("segment", video, *words, code=2).stderr
-
-
 def test_an_explanation_is_of_the_area(video: Path, model: Path, tmp_path: Path) -> None:
     classifier = vidattn.load(model).look_at("16,0,48,48")
     explanation = vidattn.explain(video, classifier, at=1.0)

@@ -71,14 +71,15 @@ def test_another_annotated_video_is_replaced(
     assert sha256_file(annotated) == new
 
 
-@pytest.mark.parametrize("moment", ["open", "frames"])
 @pytest.mark.parametrize(
-    ("fault", "code", "reason"),
+    ("fault", "moment", "code", "reason"),
     [
-        ("abort", "E_DECODER_DIED", "the decoder died (signal SIGABRT)"),
-        ("sleep", "E_TIMEOUT", "the decoder sent nothing for 0.7 s"),
-        ("fork", "E_DECODER_DIED", "the decoder made a forbidden system call and was ended"),
-        ("hoard", "E_MEMORY", "out of memory while decoding: "),
+        ("abort", "open", "E_DECODER_DIED", "the decoder died (signal SIGABRT)"),
+        ("sleep", "frames", "E_TIMEOUT", "the decoder sent nothing for 0.7 s"),
+        ("fork", "open", "E_DECODER_DIED", "the decoder made a forbidden system call and was"),
+        ("fork", "frames", "E_DECODER_DIED", "the decoder made a forbidden system call and was"),
+        ("hoard", "open", "E_MEMORY", "out of memory while decoding: "),
+        ("hoard", "frames", "E_MEMORY", "out of memory while decoding: "),
     ],
 )
 def test_a_decoder_that_fails_with_one_video_costs_no_other(

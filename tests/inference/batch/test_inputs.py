@@ -44,8 +44,7 @@ def test_results_keep_the_tree_of_folders(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_names_never_clash() -> None:
     names = name_results(inputs("x/a.mp4", "y/a.mp4", "a.mkv", "a.mkv.mp4", "b.mp4"))
-    assert len(set(names.values())) == len(names)
-    assert names["b.mp4"] == "b"
+    assert (len(set(names.values())), names["b.mp4"]) == (len(names), "b")
     assert names["a.mkv"] != "a.mkv"  # the extension alone would not tell it from a.mkv.mp4
 
 

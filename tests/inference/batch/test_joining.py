@@ -117,8 +117,7 @@ def test_time_between_files_is_a_gap_with_a_name(tmp_path: Path) -> None:
     first = stamped(tmp_path / "day_0001.mp4", creation_time="2024-05-01T06:00:00Z")
     second = stamped(tmp_path / "day_0002.mp4", creation_time="2024-05-01T06:00:31Z")
     with JoinedVideo([str(first), str(second)], open_video) as video:
-        assert video.times[10] == pytest.approx(31.0)
-        assert video.duration == pytest.approx(32.0)
+        assert (video.times[10], video.duration) == (pytest.approx(31.0), pytest.approx(32.0))
         assert video.details.warnings[-1] == (
             "30 s between day_0001.mp4 and day_0002.mp4 were not recorded"
         )
@@ -138,8 +137,7 @@ def test_the_command_line_joins_recordings(
         "day_0001.vidattn.json",
     ]
     document = json.loads(saved.read_bytes())
-    assert document["input"]["duration"] == 2.0
-    assert document["segments"][-1]["end"] == 2.0
+    assert (document["input"]["duration"], document["segments"][-1]["end"]) == (2.0, 2.0)
     assert quick(*words, "--skip-existing").stderr.count("done before") == 2
     with parts[1].open("ab") as file:
         file.write(b"\0" * 8)
