@@ -49,7 +49,7 @@ def taught(backbone: ModelConfig | FlowConfig = TIMESFORMER, **changes: object) 
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda config: config.kind)
-@pytest.mark.parametrize("head", ["linear", "neighbors", "attention"])
+@pytest.mark.parametrize("head", ["linear", "neighbors", "kernel", "attention"])
 def test_every_backbone_carries_every_head(backbone: ModelConfig | FlowConfig, head: str) -> None:
     model = taught(backbone, head=head, pieces=2, levels=(1, 2), examples=5)
     clips = torch.randn(3, 3, 8, 32, 32)

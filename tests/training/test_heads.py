@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from vidattn.config import Activation, TaughtConfig
-from vidattn.models.taught import PooledTokens
+from vidattn.config import Activation, FlowConfig, TaughtConfig
+from vidattn.models.taught import KernelHead, PooledTokens, chi_square
 from vidattn.training import heads
 from vidattn.training.heads import HeadChoice, TrainingWindows, apply_head, fit_head, list_choices
 
@@ -35,6 +35,27 @@ def test_every_head_learns_what_is_easy(activation: Activation) -> None:
         head = fit_head(choice, choice.configure(CONFIG, 60), SHAPE, data)
         right = apply_head(head, data.vectors).argmax(1) == data.truth.argmax(1).numpy()
         assert right.mean() > 0.9, choice
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_histograms_are_told_apart_by_a_kernel_too(activation: Activation) -> None:
+    plain = windows(activation=activation)
+    # Class 0 moves in the first or in the second cell, as no linear head can know; the others in
+    # both, in other shares.
+    shares = torch.tensor([[1.0, 0, 1], [0, 1.0, 1], [0.4, 0.6, 1], [0.8, 0.2, 1]]).repeat(15, 1)
+    speed = torch.linspace(0.5, 2, 60)[:, None]  # which does not count
+    classes = torch.tensor([0, 0, 1, 2]).repeat(15)
+    data = replace(plain, vectors=speed * shares, truth=torch.eye(3)[classes])
+    config = replace(CONFIG, backbone=FlowConfig(), pieces=1)
+    choice = next(one for one in list_choices(config, 60) if one.head == "kernel")
+    assert not any(one.head == "kernel" for one in list_choices(CONFIG, 60))
+    assert not any(one.head == "kernel" for one in list_choices(config, heads.MOST_SPANNED + 1))
+    head = fit_head(choice, choice.configure(config, 60), (1, 1, 3), data)
+    assert isinstance(head, KernelHead)
+    assert (apply_head(head, data.vectors).argmax(1) == classes.numpy()).all()
+    by_hand = sum((a - b) ** 2 / (a + b) for a, b in ((0.5, 0.2), (0, 0.3), (0.5, 0.5)))
+    found = chi_square(torch.tensor([[0.5, 0, 0.5]]), torch.tensor([[0.2, 0.3, 0.5]]))
+    assert float(found) == pytest.approx(by_hand)
 
 
 def test_logistic_regression_finds_the_minimum() -> None:

@@ -317,12 +317,12 @@ class TaughtConfig:
     """Whether it sees the square in which the window moves, instead of all of the frame."""
     grid: int = 1
     """Rows and columns of the mean patch tokens of a piece, beside its class token; 0 is none."""
-    head: Literal["linear", "neighbors", "attention"] = "linear"
+    head: Literal["linear", "neighbors", "kernel", "attention"] = "linear"
     levels: tuple[int, ...] = (1,)
     """The parts of a window, from coarse to fine, whose mean tokens a head compares; the head
     "attention" weighs all tokens instead."""
     examples: int = 0
-    """Stored windows of the head "neighbors"."""
+    """Stored windows of the heads "neighbors" and "kernel"."""
     width: int = 64
     """Of the head "attention"."""
     heads: int = 4

@@ -223,6 +223,38 @@ class NeighborsHead(PooledTokens):
         return shares.logit() if self.log_odds > 0.5 else shares.log()
 
 
+class KernelHead(PooledTokens):
+    """Weighted sums of how alike a window and labeled ones are: exp(-chi-square) of histograms.
+
+    Source: I. Laptev et al., "Learning realistic human actions from movies", CVPR 2008.
+    """
+
+    def __init__(self, config: TaughtConfig, shape: tuple[int, int, int]) -> None:
+        super().__init__(config, shape)
+        self.examples = nn.Parameter(torch.zeros(config.examples, self.width))
+        self.weights = nn.Parameter(torch.zeros(config.examples, config.classes))
+        self.bias = nn.Parameter(torch.zeros(config.classes))
+        self.sharpness = nn.Parameter(torch.ones(()))
+
+    def describe(self, embeddings: Tensor) -> Tensor:
+        """Shares [B, F] of the motion of each cell and direction."""
+        return super().forward(embeddings).square()
+
+    def likeness(self, shares: Tensor) -> Tensor:
+        """shares: [B, F]. Returns [B, examples], from 0 to 1."""
+        return (-self.sharpness * chi_square(shares, self.examples)).exp()
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """embeddings: [B, P x G x D]. Returns logits [B, K]."""
+        return self.likeness(self.describe(embeddings)) @ self.weights + self.bias
+
+
+def chi_square(some: Tensor, others: Tensor) -> Tensor:
+    """How far histograms [B, F] and [N, F] are apart, [B, N]; from 0 to 2 where they sum to 1."""
+    gap, total = some[:, None] - others, some[:, None] + others
+    return (gap.square() / total.clamp(min=1e-9)).sum(2)
+
+
 class AttentionHead(nn.Module):
     """Learned queries weigh all tokens of a window, then one linear layer over the sums."""
 
@@ -249,9 +281,10 @@ class AttentionHead(nn.Module):
         return logits
 
 
-HEADS: dict[str, type[LinearHead] | type[NeighborsHead] | type[AttentionHead]] = {
+HEADS: dict[str, type[PooledTokens] | type[AttentionHead]] = {
     "linear": LinearHead,
     "neighbors": NeighborsHead,
+    "kernel": KernelHead,
     "attention": AttentionHead,
 }
 """The heads by name."""

@@ -14,15 +14,27 @@ from torch import Tensor, nn
 
 from vidattn.config import Activation, FlowConfig, TaughtConfig
 from vidattn.data.labeled_dataset import MOST_WEIGHT
-from vidattn.models.taught import AttentionHead, LinearHead, NeighborsHead, PooledTokens
+from vidattn.models.taught import (
+    AttentionHead,
+    KernelHead,
+    LinearHead,
+    NeighborsHead,
+    PooledTokens,
+    chi_square,
+)
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Weights of the data against the penalty of a linear head; the higher, the closer its fit."""
 SHARPNESS = (10.0, 30.0)
 """How much likeness counts among neighbors."""
+KERNEL_STRENGTH = 300.0
+"""As of STRENGTHS, of the head "kernel"."""
 MOST_ITERATIONS = 100
 MOST_SPANNED = 2000
-"""Windows up to which a linear head is sought in the space that they span."""
+"""Windows up to which a linear head is sought in the space that they span, and a kernel is
+tried."""
+ROWS_AT_ONCE = 256
+"""Windows whose logits are computed at a time."""
 EPOCHS, BATCH, RATE, DECAY = 40, 64, 2e-3, 0.05
 """Of the head "attention"."""
 MOST_ATTENDED = 20_000
@@ -35,7 +47,7 @@ MOST_NEIGHBORS = 20_000
 class HeadChoice:
     """A head to try."""
 
-    head: Literal["linear", "neighbors", "attention"]
+    head: Literal["linear", "neighbors", "kernel", "attention"]
     levels: tuple[int, ...] = (1,)
     strength: float = 0.0
     """See STRENGTHS and SHARPNESS."""
@@ -45,13 +57,14 @@ class HeadChoice:
         names = {
             "linear": f"logistic regression, strength {self.strength:g}, parts {parts}",
             "neighbors": f"neighbors, sharpness {self.strength:g}, parts {parts}",
+            "kernel": f"chi-square kernel, strength {self.strength:g}, parts {parts}",
             "attention": "attention over tokens",
         }
         return names[self.head]
 
     def configure(self, config: TaughtConfig, samples: int) -> TaughtConfig:
         """The shape of a model with this head, fitted to so many windows."""
-        examples = samples if self.head == "neighbors" else 0
+        examples = samples if self.head in ("neighbors", "kernel") else 0
         return replace(config, head=self.head, levels=self.levels, examples=examples)
 
 
@@ -62,8 +75,10 @@ def list_choices(config: TaughtConfig, windows: int) -> list[HeadChoice]:
     found = [HeadChoice("linear", level, c) for level in levels for c in STRENGTHS]
     if windows <= MOST_NEIGHBORS:
         found += [HeadChoice("neighbors", levels[-1], s) for s in SHARPNESS]
-    tokens = (config.pieces > 1 or config.grid) and not isinstance(config.backbone, FlowConfig)
-    if windows <= MOST_ATTENDED and tokens:
+    flow = isinstance(config.backbone, FlowConfig)
+    if windows <= MOST_SPANNED and flow:
+        found.append(HeadChoice("kernel", levels[0], KERNEL_STRENGTH))
+    if windows <= MOST_ATTENDED and (config.pieces > 1 or config.grid) and not flow:
         found.append(HeadChoice("attention"))
     return found
 
@@ -122,6 +137,8 @@ def fit_head(
         return _fit_linear(config, shape, windows, choice.strength).eval()
     if choice.head == "neighbors":
         return _fit_neighbors(config, shape, windows, choice.strength).eval()
+    if choice.head == "kernel":
+        return _fit_kernel(config, shape, windows, choice.strength).eval()
     return _fit_attention(config, shape, windows, seed).eval()
 
 
@@ -147,11 +164,9 @@ def _fit_linear(
     x = x.div_(width**0.5)
     basis = None
     if count < min(width, MOST_SPANNED):
-        values, vectors = torch.linalg.eigh(x.double() @ x.double().T)
-        kept = values > values[-1].clamp(min=1e-12) * 1e-7
-        roots = values[kept].sqrt()
-        basis = (x.double().T @ (vectors[:, kept] / roots)).float()
-        x = (vectors[:, kept] * roots).float()
+        spanned, back = _span(x.double() @ x.double().T)
+        basis = (x.double().T @ back).float()
+        x = spanned
     weight, bias = _minimize(x, windows, strength)
     full = weight if basis is None else weight @ basis.T
     full = full / width**0.5 * scale
@@ -160,6 +175,15 @@ def _fit_linear(
         head.linear.weight.copy_(full)
         head.linear.bias.copy_(bias - full @ mean)
     return head
+
+
+def _span(likeness: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates [N, R] of windows in the space that they span, and the matrix [N, R] that turns
+    weights of coordinates into those of windows. likeness: [N, N], their inner products."""
+    values, vectors = torch.linalg.eigh(likeness.double())
+    kept = values > values[-1].clamp(min=1e-12) * 1e-7
+    roots = values[kept].sqrt()
+    return (vectors[:, kept] * roots).float(), vectors[:, kept] / roots
 
 
 def _minimize(x: Tensor, windows: TrainingWindows, strength: float) -> tuple[Tensor, Tensor]:
@@ -200,6 +224,24 @@ def _fit_neighbors(
     return head
 
 
+def _fit_kernel(
+    config: TaughtConfig, shape: Shape, windows: TrainingWindows, strength: float
+) -> KernelHead:
+    """Logistic regression, as `_fit_linear`, in the space of the kernel."""
+    head = KernelHead(config, shape)
+    with torch.no_grad():
+        shares = head.describe(windows.vectors)
+        apart = torch.cat([chi_square(part, shares) for part in torch.split(shares, ROWS_AT_ONCE)])
+        head.sharpness.copy_(1 / apart.mean().clamp(min=1e-6))
+        head.examples.copy_(shares)
+    x, back = _span((-head.sharpness.detach() * apart).exp())
+    weight, bias = _minimize(x, windows, strength)
+    with torch.no_grad():
+        head.weights.copy_(back @ weight.T.double())
+        head.bias.copy_(bias)
+    return head
+
+
 def _fit_attention(
     config: TaughtConfig, shape: Shape, windows: TrainingWindows, seed: int
 ) -> AttentionHead:
@@ -213,7 +255,9 @@ def _fit_attention(
         with torch.no_grad():
             head.mean.copy_(tokens.mean(0))
             head.scale.copy_(1 / tokens.std(0, correction=0).clamp(min=1e-6))
-        trained = [p for name, p in head.named_parameters() if name not in ("mean", "scale")]
+        for fixed in (head.mean, head.scale):  # so that nothing is derived by the tokens
+            fixed.requires_grad_(False)
+        trained = [p for p in head.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=DECAY)
         count = len(windows.vectors)
         steps = EPOCHS * -(-count // BATCH)
@@ -229,7 +273,7 @@ def _fit_attention(
 
 
 @torch.inference_mode()
-def apply_head(head: nn.Module, vectors: Tensor, rows: int = 4096) -> NDArray[np.float32]:
+def apply_head(head: nn.Module, vectors: Tensor, rows: int = ROWS_AT_ONCE) -> NDArray[np.float32]:
     """Logits [N, K] of embeddings, computed so many rows at a time."""
     parts: Sequence[Tensor] = [head(part) for part in torch.split(vectors, rows)]
     logits: NDArray[np.float32] = torch.cat(list(parts)).numpy()
