@@ -55,6 +55,18 @@ def test_a_table_is_filled_in_and_read_and_what_it_labels_is_not_suggested_again
     assert len(again) == 2 * 6 - 2
 
 
+def test_a_list_of_whole_files_leaves_them_out_and_counts_their_labels(
+    quick: Run, model: Path, videos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "clips.csv").write_text("file,label\nvideos/a.mp4,walk;run\nother.mp4,run\n")
+    quick("suggest", "videos", "-m", model, "-n", "99", "--labeled", "clips.csv", "-o", "next")
+    rows = list(csv.DictReader((tmp_path / "next/suggestions.csv").read_text().splitlines()))
+    assert {Path(row["path"]).name for row in rows} == {"b.mp4"}
+    page = (tmp_path / "next/suggestions.html").read_text()
+    examples = {"walk has 1 example", "run has 2 examples", "jump has 0 examples"}
+    assert any(text in page for text in examples)
+
+
 def test_guesses_are_written_for_tools_that_correct_them(
     quick: Run, model: Path, videos: Path, tmp_path: Path
 ) -> None:

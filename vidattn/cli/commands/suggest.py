@@ -15,6 +15,7 @@ from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import find_existing
+from vidattn.io.files import is_file
 from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from vidattn.video import Limits
 
 FORMATS = ("csv", "html", "labelstudio", "eaf")
+LISTS = (".csv", ".tsv", ".jsonl", ".ndjson")
+LONGEST = 1e9
+"""Seconds that no video has."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class SuggestOptions:
 SUGGEST = {
     "count": option("--count", "-n", "N", "Windows to suggest.", min=1),
     "labeled": option(
-        "LABELS", "Spans that have labels already: they are left out, and rare labels come first."
+        "LABELS",
+        "Spans or whole files that have labels already: left out, and rare labels come first.",
     ),
     "overlap": option("FRACTION", "Overlap between consecutive windows."),
     "seed": option("N", "Seed of the random draws."),
@@ -103,13 +108,13 @@ def _scan(
     limits: Limits,
 ) -> tuple[tuple[Suggestion, ...], int]:
     """The suggestions, and the number of videos that cannot be read."""
-    from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
+    from vidattn.data.annotations.ground_truth import GroundTruth
     from vidattn.data.windowing import Windowing
     from vidattn.inference.embed import Embedder
     from vidattn.inference.suggest import Scanned, suggest_windows
     from vidattn.video import Prefetcher
 
-    truth = read_ground_truth(options.labeled) if options.labeled else GroundTruth(())
+    truth = _read_labeled(options.labeled) if options.labeled else GroundTruth(())
     rois = classifier.clip.rois or ("",)
     spans = {(path, roi): _spans_of(truth, path, roi) for path in paths for roi in rois}
     known = Counter(label for video in truth.videos for _, label in video.spans)
@@ -129,6 +134,31 @@ def _scan(
                 failed += 1
             bar.step()
     raise AssertionError("a scan ends with suggestions")
+
+
+def _read_labeled(path: Path) -> GroundTruth:
+    """Labeled spans; a list without times, as `teach` reads it, labels whole files."""
+    from vidattn.config.labels import split_labels
+    from vidattn.data.annotations.annotation import annotate_areas
+    from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
+    from vidattn.data.tabular import read_rows
+    from vidattn.types import Window
+
+    listed = path.suffix.lower() in LISTS and is_file(path)
+    rows = [row.fields for row in read_rows(path)] if listed else []
+    if not rows or any(row.get("start") or row.get("end") for row in rows):
+        return read_ground_truth(path)
+    whole = Window(0.0, LONGEST)
+    return GroundTruth(
+        tuple(
+            annotate_areas(
+                row.get("path", ""),
+                {row.get("roi", ""): tuple((whole, one) for one in split_labels(row["label"]))},
+            )
+            for row in rows
+            if row.get("label")
+        )
+    )
 
 
 def _spans_of(truth: GroundTruth, path: str, roi: str) -> list[Window]:
