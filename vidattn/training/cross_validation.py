@@ -88,31 +88,51 @@ class Study:
 
     def fit(self, candidate: HeadTrial, rows: Rows) -> torch.nn.Module:
         """A head fitted to some windows of the view; every unit weighs the same."""
-        config, shape, windows = self.views[candidate.view]
-        units = self.units(candidate.view)
+        return self._fit(candidate, self._select(candidate.view, rows))
+
+    def _select(self, view: str, rows: Rows) -> TrainingWindows:
+        windows, units = self.windows(view), self.units(view)
         weights = 1 / np.bincount(units)[units]
-        training = TrainingWindows(
+        return TrainingWindows(
             windows.vectors,
             torch.from_numpy(windows.truth).float(),
             torch.from_numpy(weights).float(),
             self.activation,
             self.balance,
         ).select(rows)
-        own = replace(candidate.choice.configure(config, len(rows)), classes=windows.truth.shape[1])
+
+    def _fit(self, candidate: HeadTrial, training: TrainingWindows) -> torch.nn.Module:
+        config, shape, windows = self.views[candidate.view]
+        chosen = candidate.choice.configure(config, len(training.vectors))
+        own = replace(chosen, classes=windows.truth.shape[1])
         return fit_head(candidate.choice, own, shape, training, self.seed)
 
     def predict(self, candidate: HeadTrial, folds: Rows, keep: NDArray[np.bool_]) -> Floats:
-        """Logits [units, K] by heads that were fitted to the other folds. folds: of each unit;
-        keep: the units that may be learned from."""
-        units, vectors = self.units(candidate.view), self.windows(candidate.view).vectors
-        found = np.zeros((len(folds), self.windows(candidate.view).truth.shape[1]), np.float64)
+        """As `predict_each`, of one head."""
+        *_, (_, found) = self.predict_each([candidate], folds, keep)
+        return found
+
+    def predict_each(
+        self, candidates: Sequence[HeadTrial], folds: Rows, keep: NDArray[np.bool_]
+    ) -> Iterator[tuple[HeadTrial, Floats]]:
+        """Logits [units, K] by heads of one view that were fitted to the other folds; a head comes
+        once for each fold, whole in the end. folds: of each unit; keep: the units that may be
+        learned from."""
+        view = candidates[0].view
+        units, vectors = self.units(view), self.windows(view).vectors
+        counts = np.bincount(units)[:, None]
+        shape = len(folds), self.windows(view).truth.shape[1]
+        found = {candidate: np.zeros(shape) for candidate in candidates}
         for fold in np.unique(folds):
             asked, others = folds == fold, folds != fold
             learned = others & keep if (others & keep).any() else others
-            head = self.fit(candidate, np.flatnonzero(learned[units]))
+            training = self._select(view, np.flatnonzero(learned[units]))
             rows = np.flatnonzero(asked[units])
-            np.add.at(found, units[rows], apply_head(head, vectors[torch.from_numpy(rows)]))
-        return found / np.bincount(units)[:, None]
+            for candidate, own in found.items():
+                head = self._fit(candidate, training)
+                logits = apply_head(head, vectors[torch.from_numpy(rows)])
+                np.add.at(own, units[rows], logits / counts[units[rows]])
+                yield candidate, own
 
     @property
     def metric(self) -> str:
@@ -163,11 +183,13 @@ def cross_validate(
     truth, groups = study.truth(first), study.unit_groups(first)
     folds, everything = fold_groups(groups, truth), np.ones(len(truth), np.bool_)
     logits: dict[HeadTrial, Floats] = {}
-    candidates = [*_candidates(study)]
-    for number, candidate in enumerate(candidates):
-        yield number, len(candidates) + 1
-        logits[candidate] = study.predict(candidate, folds, everything)
-    yield len(candidates), len(candidates) + 1
+    views = [[*_candidates(study, view)] for view in study.views]
+    done, total = 0, (sum(map(len, views)) + 1) * len(np.unique(folds))
+    for candidates in views:
+        for candidate, found in study.predict_each(candidates, folds, everything):
+            yield done, total
+            logits[candidate], done = found, done + 1
+    yield done, total
     scores = {one: study.score(found, truth) for one, found in logits.items()}
     best = max(scores, key=lambda one: scores[one])
     decided = _honest(study, logits, folds, truth)
@@ -187,10 +209,10 @@ def cross_validate(
     )
 
 
-def _candidates(study: Study) -> Iterator[HeadTrial]:
-    for view, (config, _, windows) in study.views.items():
-        for choice in list_choices(config, len(windows.samples)):
-            yield HeadTrial(view, choice)
+def _candidates(study: Study, view: str) -> Iterator[HeadTrial]:
+    config, _, windows = study.views[view]
+    for choice in list_choices(config, len(windows.samples)):
+        yield HeadTrial(view, choice)
 
 
 def _honest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -84,6 +84,19 @@ def list_choices(config: TaughtConfig, windows: int) -> list[HeadChoice]:
 
 
 @dataclass(frozen=True, eq=False)
+class Spanned:
+    """Pooled tokens of windows for a linear head, standardized."""
+
+    x: Tensor
+    """[N, R], their coordinates in `basis`."""
+    basis: Tensor | None
+    """[F, R]; None: x are the tokens themselves."""
+    mean: Tensor
+    scale: Tensor
+    """[F], as of `_pool`."""
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingWindows:
     """Labeled windows to fit a head to."""
 
@@ -96,6 +109,8 @@ class TrainingWindows:
     activation: Activation = "softmax"
     balance: bool = False
     """Whether rare labels weigh more, up to MOST_WEIGHT."""
+    spanned: dict[tuple[int, ...], Spanned] = field(default_factory=dict, init=False)
+    """What linear heads of other strengths share, by levels."""
 
     def select(self, rows: NDArray[np.int64]) -> TrainingWindows:
         """Those rows."""
@@ -154,27 +169,30 @@ def _pool(config: TaughtConfig, shape: Shape, vectors: Tensor) -> tuple[Tensor, 
 def _fit_linear(
     config: TaughtConfig, shape: Shape, windows: TrainingWindows, strength: float
 ) -> LinearHead:
-    """Logistic regression with an L2 penalty, whose minimum is found by L-BFGS.
-
-    With fewer windows than numbers, the solution is a sum of windows: it is sought in the space
-    that they span.
-    """
-    x, mean, scale = _pool(config, shape, windows.vectors)
-    count, width = x.shape
-    x = x.div_(width**0.5)
-    basis = None
-    if count < min(width, MOST_SPANNED):
-        spanned, back = _span(x.double() @ x.double().T)
-        basis = (x.double().T @ back).float()
-        x = spanned
-    weight, bias = _minimize(x, windows, strength)
-    full = weight if basis is None else weight @ basis.T
-    full = full / width**0.5 * scale
+    """Logistic regression with an L2 penalty, whose minimum is found by L-BFGS."""
+    if config.levels not in windows.spanned:
+        windows.spanned[config.levels] = _span_windows(config, shape, windows.vectors)
+    found = windows.spanned[config.levels]
+    weight, bias = _minimize(found.x, windows, strength)
+    full = weight if found.basis is None else weight @ found.basis.T
+    full = full / full.shape[1] ** 0.5 * found.scale
     head = LinearHead(config, shape)
     with torch.no_grad():
         head.linear.weight.copy_(full)
-        head.linear.bias.copy_(bias - full @ mean)
+        head.linear.bias.copy_(bias - full @ found.mean)
     return head
+
+
+def _span_windows(config: TaughtConfig, shape: Shape, vectors: Tensor) -> Spanned:
+    """With fewer windows than numbers, a linear head is a sum of windows: it is sought in the space
+    that they span."""
+    x, mean, scale = _pool(config, shape, vectors)
+    count, width = x.shape
+    x = x.div_(width**0.5)
+    if count >= min(width, MOST_SPANNED):
+        return Spanned(x, None, mean, scale)
+    spanned, back = _span(x.double() @ x.double().T)
+    return Spanned(spanned, (x.double().T @ back).float(), mean, scale)
 
 
 def _span(likeness: Tensor) -> tuple[Tensor, Tensor]:
