@@ -86,8 +86,7 @@ def test_every_option_in_an_error_exists() -> None:
 def test_every_format_and_every_exit_code_is_in_the_readme() -> None:
     assert all(re.search(rf"\b{name}\b", README) for name in output.WRITERS)
     codes = {VidattnError.exit_code, *(c.exit_code for c in _below(VidattnError))}
-    table = set(map(int, re.findall(r"^\| (\d+)", README, re.MULTILINE)))
-    assert codes <= table
+    assert codes <= set(map(int, re.findall(r"^\| (\d+)", README, re.MULTILINE)))
 
 
 def _below(kind: type[VidattnError]) -> list[type[VidattnError]]:

@@ -16,8 +16,7 @@ from vidattn.models.int8 import can_multiply_int8
 
 
 def test_classify_prints_input_and_ranked_labels(vidattn: Run, video: Path, model: Path) -> None:
-    done = vidattn("classify", video, "-m", model)
-    facts, seen, *ranks = done.stdout.splitlines()
+    facts, seen, *ranks = vidattn("classify", video, "-m", model).stdout.splitlines()
     assert facts == f"{video}  00:00:04.00  96x64 h264 10 fps"
     assert seen == "  saw 4 frames, one every 1 s, whole file    tiny (MIT)"
     assert [line.split()[0] for line in ranks] == ["1", "2", "3"]
@@ -44,8 +43,7 @@ def test_segment_prints_and_writes(vidattn: Run, video: Path, model: Path, tmp_p
 def test_json_is_one_document_on_stdout_and_nothing_on_disk(
     quick: Run, video: Path, model: Path, tmp_path: Path, command: str
 ) -> None:
-    done = quick(command, video, "-m", model, "--json")
-    document = json.loads(done.stdout)
+    document = json.loads(quick(command, video, "-m", model, "--json").stdout)
     assert document["schema"] == "vidattn/timeline/1"
     assert document["run"]["total_s"] > 0
     assert list(tmp_path.glob("*.vidattn.*")) == []
@@ -59,10 +57,8 @@ def test_int8_has_a_precision_check(quick: Run, video: Path, model: Path, tmp_pa
     document = json.loads((tmp_path / "walk.vidattn.json").read_text())
     assert document["settings"]["precision"] == "int8"
     assert document["model"]["int8"]["max_difference"] < 0.1
-    again = quick(*words, "--precision", "int8", "--resume")
-    assert "done before" in again.stderr
-    other = quick(*words, "--resume", code=3)
-    assert "precision was int8, is fp32" in other.stderr
+    assert "done before" in quick(*words, "--precision", "int8", "--resume").stderr
+    assert "precision was int8, is fp32" in quick(*words, "--resume", code=3).stderr
 
 
 def test_each_input_has_a_json_line(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
@@ -180,8 +176,7 @@ def test_an_edited_timeline_is_shown(quick: Run, video: Path, model: Path, tmp_p
     document["input"]["fps"] = [24, 0]
     del document["input"]["height"], document["settings"]["window_seconds"]
     (tmp_path / "edited.json").write_text(json.dumps(document))
-    done = quick("timeline", "edited.json")
-    assert "saw whole file" in done.stdout
+    assert "saw whole file" in quick("timeline", "edited.json").stdout
 
 
 def test_saved_scores_are_segmented_again(quick: Run, video: Path, model: Path) -> None:

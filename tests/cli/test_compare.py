@@ -197,8 +197,7 @@ def test_the_part_that_was_seen_is_judged_and_named(
     parts = [{"video": "park.mp4", "start": 0.0, "end": 8.0, "duration": 60.0, "limit": "seen"}]
     assert (metrics["parts"], metrics["frames"]) == (parts, 200)
     assert [row["spans"] for row in metrics["per_class"]] == [1, 1]
-    listed = quick(*words, "--differences")
-    assert f"75.0 % of the time agrees, in {seen}" in listed.stdout
+    assert f"75.0 % of the time agrees, in {seen}" in quick(*words, "--differences").stdout
     (tmp_path / "groundTruth").mkdir()
     labels = ["walk"] * 40 + ["run"] * 560
     (tmp_path / "groundTruth" / "park.txt").write_text("\n".join(labels))

@@ -38,8 +38,7 @@ def test_a_sound_dataset_exits_with_0(vidattn: Run, clips: Path, tmp_path: Path)
 
 def test_bad_rows_have_a_line_each(quick: Run, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,label,start,end\na.mp4,x,2,1\nb\u2028.mp4,x,3,1\n")
-    done = quick("data", "check", "list.csv", code=3)
-    lines = done.stderr.splitlines()
+    lines = quick("data", "check", "list.csv", code=3).stderr.splitlines()
     assert lines[0] == "error: list.csv: 2 bad rows"
     assert [line[:9] for line in lines[1:3]] == ["  line 2:", "  line 3:"]
 
@@ -85,5 +84,4 @@ def test_an_unwritable_report_is_refused_before_any_work(quick: Run, clips: Path
 
 def test_control_codes_in_names_are_escaped(quick: Run, clips: Path) -> None:
     (clips / "train" / "down" / "\x1b[31mred.mp4").write_bytes(b"")
-    done = quick("data", "check", clips, code=4)
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in quick("data", "check", clips, code=4).stdout

@@ -18,8 +18,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_video_is_described_and_its_cost_estimated(quick: Run, video: Path, model: Path) -> None:
-    done = quick("doctor", video, "-m", model)
-    name, *rows = done.stdout.splitlines()
+    name, *rows = quick("doctor", video, "-m", model).stdout.splitlines()
     assert name == f"{video}  00:00:04.00  96x64 h264 10 fps"
     facts = dict(row.split(None, 1) for row in rows)
     assert facts["file"].startswith("mov, yuv420p (8 bit), constant frame rate, upright, a key")
@@ -32,8 +31,7 @@ def test_a_video_is_described_and_its_cost_estimated(quick: Run, video: Path, mo
 def test_a_dry_run_estimates_and_writes_nothing(quick: Run, model: Path, tmp_path: Path) -> None:
     write_video(tmp_path / "walk.mp4", seconds=12)
     words = ["walk.mp4", "-m", model, "--overlap", "0.5", "--batch-size", "2", "--start", "2"]
-    done = quick("segment", *words, "--dry-run", "--json")
-    document = json.loads(done.stdout)
+    document = json.loads(quick("segment", *words, "--dry-run", "--json").stdout)
     assert document["schema"] == "vidattn/estimate/1"
     assert (document["windows"], document["settings"]["stride_seconds"]) == (39, 0.25)
     assert 0 < document["tried"] <= 39
@@ -56,8 +54,7 @@ def test_doctor_names_failures(quick: Run, video: Path, model: Path, tmp_path: P
 
 
 def test_the_installation_is_listed(quick: Run) -> None:
-    done = quick("doctor", "--offline", "--json")
-    report = json.loads(done.stdout)
+    report = json.loads(quick("doctor", "--offline", "--json").stdout)
     assert report["readers"]["pyav"]
     assert report["cpu"]["capability"]
     assert "motion-tiny" in report["models"]

@@ -49,8 +49,7 @@ def test_a_dump_gives_every_metric_without_a_model(
     assert again.stdout == first.stdout
     monkeypatch.setattr("vidattn.weights.loading.load", None)
     for name in ("scores.npz", "scores.jsonl"):
-        recount = quick("eval", "--from-dump", f"out/{name}", "--json", code=4)
-        assert recount.stdout == first.stdout
+        assert quick("eval", "--from-dump", f"out/{name}", "--json", code=4).stdout == first.stdout
     shown = quick("eval", "--from-dump", "out/scores.npz", code=4).stdout
     assert shown.startswith(
         f"tiny on {clips}: 4 videos of 5\n  saw 3 spatial crops of 2 clips of 4"

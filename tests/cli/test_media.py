@@ -50,8 +50,7 @@ def files(*folders: str) -> list[Path]:
 @needs_media
 @pytest.mark.parametrize("video", files("clips", "clips/format_zoo", "long"), ids=lambda p: p.name)
 def test_segments_tile_the_whole_video(quick: Run, model: Path, video: Path) -> None:
-    done = quick("segment", video, "-m", model, "--json", "--stride", "2")
-    document = json.loads(done.stdout)
+    document = json.loads(quick("segment", video, "-m", model, "--json", "--stride", "2").stdout)
     segments = document["segments"]
     assert (segments[0]["start"], segments[-1]["end"]) == (0.0, document["input"]["duration"])
     for before, after in pairwise(segments):

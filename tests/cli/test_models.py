@@ -27,8 +27,7 @@ def test_the_list_names_licenses_and_published_scores(vidattn: Run) -> None:
 
 
 def test_info_shows_the_input_of_a_model(quick: Run, model: Path) -> None:
-    done = quick("models", "info", model, "--json")
-    facts = json.loads(done.stdout)
+    facts = json.loads(quick("models", "info", model, "--json").stdout)
     assert (facts["name"], facts["license"]) == ("tiny", "MIT")
     assert facts["clip"]["step_seconds"] == 0.125
     assert facts["labels"] == ["walk", "run", "[b]jump"]
@@ -36,8 +35,7 @@ def test_info_shows_the_input_of_a_model(quick: Run, model: Path) -> None:
 
 
 def test_info_of_the_catalog_needs_no_download(quick: Run) -> None:
-    done = quick("models", "info", "timesformer-l-k600", "--offline", "--json")
-    facts = json.loads(done.stdout)
+    facts = json.loads(quick("models", "info", "timesformer-l-k600", "--offline", "--json").stdout)
     assert facts["trained_on"].startswith("Kinetics-600: 600 human actions")
     assert facts["clip"] == "96 frames of 224 x 224 pixels, one every 0.133 s"
     assert facts["score"] == "k600 top-1 82.2, top-5 95.6 (views 3x1)"
@@ -49,8 +47,7 @@ def test_info_of_the_catalog_needs_no_download(quick: Run) -> None:
     assert facts["speed"].startswith("2380 G multiply-adds a clip")
     assert "sound" in facts["will_not_see"]
     assert len(facts["labels"]) == 600
-    text = quick("models", "info", "stam-16-k400").stdout
-    assert "may be used at work" in text
+    assert "may be used at work" in quick("models", "info", "stam-16-k400").stdout
     assert "movements of the camera only" in quick("models", "info", "motion-tiny").stdout
 
 
@@ -73,8 +70,7 @@ def test_license_limits_are_shown(quick: Run, model: Path, tmp_path: Path, comma
 
 
 def test_a_mirror_is_filled_from_the_cache_and_verified(quick: Run, tmp_path: Path) -> None:
-    entry = catalog.CATALOG["stam-16-k400"]
-    cached = download.cache_path(entry.location)
+    cached = download.cache_path(catalog.CATALOG["stam-16-k400"].location)
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"weights")
     done = quick("models", "download", "stam-16-k400", "motion-tiny", "-o", "mirror")

@@ -55,8 +55,7 @@ def test_a_cluster_that_does_not_start_here_is_an_error_in_one_line(
 
 def test_ray_without_files_is_refused(quick: Run, video: Path) -> None:
     pytest.importorskip("ray", exc_type=ImportError)
-    done = quick("segment", video, "--engine", "ray", "--json", code=2)
-    assert "-o DIR" in done.stderr
+    assert "-o DIR" in quick("segment", video, "--engine", "ray", "--json", code=2).stderr
 
 
 def test_a_cluster_does_not_watch_folders(

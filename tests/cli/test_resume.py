@@ -41,8 +41,7 @@ def keep_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object, code: 
 def run_and_kill(log: Path, words: list[str], windows: int) -> None:
     """Run a command in a process; kill it when it has added this many windows to its log."""
     wanted = size(log) + windows * RECORD
-    threads = str(torch.get_num_threads())
-    env = {**os.environ, "OMP_NUM_THREADS": threads}
+    env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with processes.Popen([*words, "-q"], env=env) as process:
         until = time.monotonic() + 120
         while size(log) < wanted and time.monotonic() < until and process.poll() is None:
@@ -142,8 +141,7 @@ def test_wherever_a_run_ended_it_resumes_to_the_same_bytes(
     whole = (tmp_path / "walk.vidattn.json").read_bytes()
     (tmp_path / "walk.vidattn.json").unlink()
     cut(tmp_path / "walk.vidattn.log", windows, more=9)
-    done = quick(*words, "--resume")
-    assert f"record {windows + 1} is cut off" in done.stderr
+    assert f"record {windows + 1} is cut off" in quick(*words, "--resume").stderr
     assert (tmp_path / "walk.vidattn.json").read_bytes() == whole
     assert not (tmp_path / "walk.vidattn.log").exists()
 

@@ -74,8 +74,7 @@ def test_guesses_are_written_for_tools_that_correct_them(
     words = ("suggest", "videos", "-m", model, "-n", "4", "-o", "out")
     quick(*words, "-f", "labelstudio,eaf", code=4)
     assert list((tmp_path / "out").rglob("*.suggested.vidattn.eaf"))
-    tasks = list((tmp_path / "out").rglob("*.labelstudio.json"))
-    assert json.loads(tasks[0].read_text())
+    assert json.loads(next((tmp_path / "out").rglob("*.labelstudio.json")).read_text())
     assert not list((tmp_path / "out").glob("suggestions.*"))
 
 

@@ -41,8 +41,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_a_row_is_a_segment_with_times_as_players_count_them(quick: Run, tmp_path: Path) -> None:
     late = two_windows(source="=cmd.mp4", input=VideoInfo(start_offset=3599.5))
     (tmp_path / "late.vidattn.json").write_text(late.to_json())
-    done = quick("timeline", "late.vidattn.json", "--table", "all.csv")
-    assert done.stdout == ""
+    assert quick("timeline", "late.vidattn.json", "--table", "all.csv").stdout == ""
     assert (tmp_path / "all.csv").read_text().splitlines() == [
         HEAD,
         "'=cmd.mp4,3599.500,3601.500,00:59:59.500,01:00:01.500,2.000,dive,0.90000,,,,",
@@ -56,8 +55,7 @@ def test_a_row_is_a_classified_video_with_a_column_for_each_class(
     quick: Run, model: Path, videos: Path, tmp_path: Path
 ) -> None:
     words = ("classify", "videos", "-m", model, "-o", "out", "-f", "json,table")
-    done = quick(*words, code=4)
-    assert "wrote out/table.csv, of all results" in done.stderr
+    assert "wrote out/table.csv, of all results" in quick(*words, code=4).stderr
     one, failed, two = rows(tmp_path / "out/table.csv")
     assert list(one)[-3:] == ["score_walk", "score_run", "score_[b]jump"]
     assert (one["path"], one["duration_seconds"], one["duration_hms"]) == (

@@ -73,8 +73,7 @@ def test_labels_are_renamed(
     quick: Run, park: Path, tmp_path: Path, text: str, names: list[str]
 ) -> None:
     (tmp_path / "names.txt").write_text(text)
-    done = quick("timeline", park, "--labels", "names.txt", "--json")
-    document = json.loads(done.stdout)
+    document = json.loads(quick("timeline", park, "--labels", "names.txt", "--json").stdout)
     assert (document["scores"]["labels"], document["segments"][0]["label"]) == (names, names[0])
     assert document["segments"][1]["label"] == names[1]
     assert document["segments"][0]["alternatives"][0]["label"] == names[1]
@@ -122,8 +121,7 @@ def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
 )
 def test_other_files_are_refused_as_timelines(quick: Run, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "video.mp4").write_bytes(data)
-    done = quick("timeline", "video.mp4", code=3)
-    error, hint = done.stderr.splitlines()
+    error, hint = quick("timeline", "video.mp4", code=3).stderr.splitlines()
     assert error.startswith("error: video.mp4: not a ")
     assert "codec" not in error
     assert hint.startswith("hint: give a .json file")

@@ -164,8 +164,7 @@ def test_totals_name_the_share_that_was_not_seen() -> None:
     lost = ((Window(5, 20), "E_INTERRUPTED"),)
     windows = tuple(Window(i, i + 1) for i in range(5))
     one = Timeline("a.mp4", ("walk", "run"), windows, [[1, 0]] * 5, duration=20, unreadable=lost)
-    last = list(report.segment_lines(one))[-1]
-    assert last.plain == "  total: walk 25.0 % (1x), not seen 75.0 %"
+    assert list(report.segment_lines(one))[-1].plain == "  total: walk 25.0 % (1x), not seen 75.0 %"
     many = Timeline("a.mp4", tuple("abcde"), windows, np.eye(5), duration=20, unreadable=lost)
     assert list(report.segment_lines(many))[-1].plain == "    not seen 75.0 %"
     shown = [line.plain for line in report.animated_lines(one, 5, TerminalStyle(80))]

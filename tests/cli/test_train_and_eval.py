@@ -46,8 +46,7 @@ def clips(originals: Path, tmp_path: Path) -> Path:
 
 
 def test_a_run_leaves_a_usable_model(vidattn: Run, quick: Run, tmp_path: Path) -> None:
-    done = vidattn("train", "--dataset", "motion", *TINY)
-    assert done.stdout.startswith("epoch 1/1  top1 ")
+    assert vidattn("train", "--dataset", "motion", *TINY).stdout.startswith("epoch 1/1  top1 ")
     run = tmp_path / "runs" / "motion"
     assert {p.name for p in run.iterdir()} >= {"recipe.json", "log.jsonl", "model.safetensors"}
     measured = quick("eval", "-m", run, "--samples", "20", "--views", "1x1", "--json", "-q")
@@ -170,8 +169,7 @@ def test_a_run_is_named_after_its_dataset_without_suffix(quick: Run, tmp_path: P
     (tmp_path / "videos.csv").write_text("path,label\n")
     (tmp_path / "clips.v2").mkdir()
     for name, run in (("videos.csv", "runs/videos"), ("clips.v2", "runs/clips.v2")):
-        done = quick("train", "--dataset", name, code=3)
-        assert f"run folder {run}\n" in done.stderr
+        assert f"run folder {run}\n" in quick("train", "--dataset", name, code=3).stderr
 
 
 def test_runs_know_where_their_dataset_is(quick: Run, clips: Path, tmp_path: Path) -> None:

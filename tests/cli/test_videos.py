@@ -57,8 +57,7 @@ def test_classify_writes_a_video_with_its_prediction(quick: Run, video: Path, mo
 def test_the_video_itself_is_never_overwritten(quick: Run, model: Path, tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.vidattn.mp4", seconds=1)
     before = path.read_bytes()
-    done = quick("segment", path, "-m", model, "-f", "mp4", code=5)
-    assert "is the video itself" in done.stderr
+    assert "is the video itself" in quick("segment", path, "-m", model, "-f", "mp4", code=5).stderr
     assert path.read_bytes() == before
 
 

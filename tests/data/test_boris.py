@@ -142,8 +142,7 @@ def labeled(**changes: Any) -> Timeline:
 
 
 def test_written_events_are_read_again_with_modifiers(tmp_path: Path) -> None:
-    timeline = labeled(settings=Settings(roi="left"))
-    path = output.write(timeline, tmp_path / "a.boris")
+    path = output.write(labeled(settings=Settings(roi="left")), tmp_path / "a.boris")
     document = json.loads(path.read_bytes())
     events = document["observations"]["a"]["events"]
     assert events[0][:4] == [0.0, "left", "groom", "face|long"]
@@ -157,8 +156,7 @@ def test_written_events_are_read_again_with_modifiers(tmp_path: Path) -> None:
 
 def test_behaviors_of_single_frames_are_point_events(tmp_path: Path) -> None:
     windows = (Window(0, 2), Window(2, 2.04))
-    timeline = labeled(windows=windows)
-    document = json.loads(output.write(timeline, tmp_path / "a.boris").read_bytes())
+    document = json.loads(output.write(labeled(windows=windows), tmp_path / "a.boris").read_bytes())
     assert [one["type"] for one in document["behaviors_conf"].values()] == [
         "State event",
         "Point event",

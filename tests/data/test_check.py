@@ -64,8 +64,7 @@ def test_a_copy_that_was_encoded_again_is_found_in_both_splits(root: Path) -> No
     moved = path.rename(path.parents[1] / "run" / "again.mp4")
     verdict, _ = checked(root)
     assert kinds(verdict) == {"size": 1, "alike": 1, "conflict": 1}
-    conflict = verdict["findings"]["conflict"]["examples"]
-    assert conflict == [f"{first} = {moved}: both run and walk"]
+    assert verdict["findings"]["conflict"]["examples"] == [f"{first} = {moved}: both run and walk"]
 
 
 def table(root: Path, *rows: str) -> Path:
@@ -129,8 +128,7 @@ def damaged(path: Path) -> None:
 
 
 def test_damage_is_found_where_frames_are_decoded(root: Path) -> None:
-    rng = np.random.default_rng(1)
-    noise = rng.integers(0, 256, (40, 96, 128, 3), np.uint8)
+    noise = np.random.default_rng(1).integers(0, 256, (40, 96, 128, 3), np.uint8)
     damaged(write_frames(root / "train" / "run" / "1.mp4", noise))
     verdict, files = checked(root, full=True)
     assert not verdict["sound"]
@@ -183,8 +181,7 @@ def test_parts_of_a_video_leak_only_where_they_overlap(root: Path) -> None:
     path = "train/walk/0.mp4"
     apart = table(root, f"{path},a,0,0.5,train", f"{path},a,0.5,1,val")
     assert kinds(checked(apart)[0]) == {"shared": 1}
-    meeting = table(root, f"{path},a,0,0.6,train", f"{path},a,0.5,1,val")
-    verdict, _ = checked(meeting)
+    verdict, _ = checked(table(root, f"{path},a,0,0.6,train", f"{path},a,0.5,1,val"))
     assert kinds(verdict) == {"leak": 1}
     assert not verdict["sound"]
 
@@ -196,8 +193,7 @@ def test_a_repeated_row_is_reported(root: Path) -> None:
 
 
 def test_odd_files_are_warnings(root: Path) -> None:
-    tiny = np.zeros((3, 16, 32, 3), np.uint8)
-    write_frames(root / "train" / "walk" / "tiny.mp4", tiny)
+    write_frames(root / "train" / "walk" / "tiny.mp4", np.zeros((3, 16, 32, 3), np.uint8))
     write_frames(root / "train" / "walk" / "one.mp4", np.full((1, 96, 128, 3), 99, np.uint8))
     verdict, files = checked(root)
     assert verdict["sound"]
@@ -237,8 +233,7 @@ def test_numbers_of_another_class_list_are_noticed(root: Path, originals: list[P
         (root / "k" / f"{split}.csv").write_text(f"{split}/zumba/a.mp4 {names.index('yoga')}\n")
     verdict, files = checked("k400", root / "k")
     assert verdict["findings"]["folder"]["count"] == 2
-    message = files["a.mp4"].findings[0].message
-    assert message == "lies in a folder 'zumba', but is labeled yoga"
+    assert files["a.mp4"].findings[0].message == "lies in a folder 'zumba', but is labeled yoga"
 
 
 def test_a_missing_split_is_listed_and_an_empty_dataset_refused(root: Path, tmp_path: Path) -> None:

@@ -210,8 +210,7 @@ def test_paths_begin_at_the_data_root(root: Path, tmp_path_factory: pytest.TempP
 
 def test_without_a_split_column_a_share_of_every_class_is_for_validation(tree: Tree) -> None:
     root = tree(*(f"{i}.mp4" for i in range(20)))
-    path = written(root, "".join(f"{i}.mp4,{'xy'[i % 2]}\n" for i in range(20)))
-    val = open_table(path, "val")
+    val = open_table(written(root, "".join(f"{i}.mp4,{'xy'[i % 2]}\n" for i in range(20))), "val")
     assert sorted(item.label for item in val.items) == [0, 0, 1, 1]
     assert "16 videos to train, 4 to validate" in val.notes[0]
 

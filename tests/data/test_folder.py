@@ -36,15 +36,13 @@ def test_classes_of_one_split_count_in_both(tree: Tree) -> None:
 
 @pytest.mark.parametrize("name", ["valid", "Validation", "test"])
 def test_the_validation_split_has_other_names_too(tree: Tree, name: str) -> None:
-    root = tree("train/a/1.mp4", f"{name}/a/2.mp4")
-    dataset = open_folder(root, "val")
+    dataset = open_folder(tree("train/a/1.mp4", f"{name}/a/2.mp4"), "val")
     assert [Path(item.path).name for item in dataset.items] == ["2.mp4"]
     assert bool(dataset.notes) == (name == "test")
 
 
 def test_test_is_not_validation_where_there_is_both(tree: Tree) -> None:
-    root = tree("train/a/1.mp4", "val/a/2.mp4", "test/a/3.mp4")
-    assert names(root, "val") == ["val/a/2.mp4"]
+    assert names(tree("train/a/1.mp4", "val/a/2.mp4", "test/a/3.mp4"), "val") == ["val/a/2.mp4"]
 
 
 def test_without_splits_a_fifth_of_every_class_is_for_validation(tree: Tree) -> None:
@@ -118,8 +116,7 @@ def test_names_that_are_neither_sets_nor_folders_get_a_hint(tmp_path: Path) -> N
 
 
 def test_a_folder_may_lie_below_the_data_root(tree: Tree) -> None:
-    root = tree("mine/a/1.mp4", "mine/a/2.mp4")
-    assert open_dataset("mine", root).labels == ("a",)
+    assert open_dataset("mine", tree("mine/a/1.mp4", "mine/a/2.mp4")).labels == ("a",)
 
 
 def test_a_pattern_in_paths_keeps_groups_together(tree: Tree) -> None:

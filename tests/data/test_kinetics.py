@@ -68,8 +68,7 @@ def test_the_annotations_of_the_other_split_are_not_taken(tree: Tree) -> None:
 def test_an_older_header_and_plain_ids_are_fine(tree: Tree) -> None:
     root = tree(*(f"videos/{row[1]}.mp4" for row in ROWS))
     annotations(root, header="label,youtube_id,time_start,time_end,split,is_cc\n")
-    text = (root / "val.csv").read_text().replace(",val\n", ",val,0\n")
-    (root / "val.csv").write_text(text)
+    (root / "val.csv").write_text((root / "val.csv").read_text().replace(",val\n", ",val,0\n"))
     assert [label for _, label in items_of(root)] == [row[0] for row in ROWS]
 
 

@@ -115,13 +115,11 @@ def test_dense_clips_keep_their_step_and_spread_over_the_file() -> None:
 def test_frames_that_make_no_whole_clips_are_told(
     frames: int, seconds: int, notes: tuple[str, ...]
 ) -> None:
-    planned = plan.plan_views(times(seconds), region(seconds), DENSE, frames=frames)
-    assert planned.notes == notes
+    assert plan.plan_views(times(seconds), region(seconds), DENSE, frames=frames).notes == notes
 
 
 def test_dense_clips_are_no_more_than_tile_a_short_file() -> None:
-    planned = plan.plan_views(times(3), region(3), DENSE)
-    assert len(planned.seen) == 3
+    assert len(plan.plan_views(times(3), region(3), DENSE).seen) == 3
 
 
 def test_three_crops_of_one_clip_are_three_views_of_the_same_frames() -> None:

@@ -67,8 +67,7 @@ def test_a_span_that_ends_after_its_file_is_cut_there(video: Path, clip: ClipCon
 
 def test_a_span_after_the_end_fails_in_evaluation_and_is_replaced_in_training(video: Path) -> None:
     dataset = opened(video, "dark,0,1", "bright,7,8")
-    failure = viewed(dataset, CLIP)[1].failure
-    assert failure.code == "E_SHORT"
+    assert viewed(dataset, CLIP)[1].failure.code == "E_SHORT"
     sample = TrainingClips(dataset, CLIP)[0, 1]
     assert [problem.code for problem in sample.replaced] == ["E_SHORT"]
     assert sample.label == 0  # that of the video in its place
@@ -87,8 +86,7 @@ def test_spans_may_overlap_and_keep_their_own_labels(video: Path) -> None:
 def test_frame_numbers_name_a_part_too(video: Path) -> None:
     parts = [(0, 10), (10, 11), (20, 99), (40, 50)]
     items = tuple(Item(str(video), 0, frames=part) for part in parts)
-    dataset = LabeledDataset("x", video.parent, "train", tuple(LEVELS), items)
-    seen = viewed(dataset, CLIP)
+    seen = viewed(LabeledDataset("x", video.parent, "train", tuple(LEVELS), items), CLIP)
     for number, level in enumerate(LEVELS.values()):
         clips = seen[number].clips
         assert clips is not None

@@ -39,8 +39,7 @@ class FollowsTheSquare(nn.Module):
         places = torch.arange(clips.shape[-1], dtype=torch.float32)
         x = (bright.sum(2) * places).sum(2) / bright.sum((2, 3))
         y = (bright.sum(3) * places).sum(2) / bright.sum((2, 3))
-        moved = torch.stack([x[:, -1] - x[:, 0], y[:, -1] - y[:, 0]], 1)
-        return moved.abs()
+        return torch.stack([x[:, -1] - x[:, 0], y[:, -1] - y[:, 0]], 1).abs()
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +109,7 @@ def test_a_model_may_know_more_classes(dataset: LabeledDataset) -> None:
             across, down = super().forward(clips).unbind(1)
             return torch.stack([down, down * 0 - 1, across], 1)
 
-    model = Classifier(More(), CLIP, ("down", "still", "across"))
-    _, last = outcome(model, dataset)
+    _, last = outcome(Classifier(More(), CLIP, ("down", "still", "across")), dataset)
     assert last["top1"] == last["mean_class"] == 1.0
     assert last["confusion"] == [[3, 0, 0], [0, 0, 0], [0, 0, 3]]
 

@@ -44,14 +44,12 @@ def test_pieces_of_time_count_like_as_many_samples() -> None:
     cut = spans(
         "a", (0, 1.25, "swim"), (1.25, 4, "swim"), (2, 4, "dive"), (1, 2, "fly"), duration=5
     )
-    parts = evaluate_label_time([(cut, several("a", *rows))])
-    assert parts.to_dict() == whole.to_dict()
+    assert evaluate_label_time([(cut, several("a", *rows))]).to_dict() == whole.to_dict()
 
 
 def test_videos_without_a_prediction_count_as_missed() -> None:
     said = several("a", (0.9, 0.1), (0.9, 0.1), (0.9, 0.9), (0.9, 0.9), (0.1, 0.1))
-    other = spans("b", (0, 4, "swim"), duration=4)
-    found = evaluate_label_time([(BOTH, said), (other, None)])
+    found = evaluate_label_time([(BOTH, said), (spans("b", (0, 4, "swim"), duration=4), None)])
     assert found.f1[0] == pytest.approx(2 * 4 / (4 + 8))
     assert found.ap[0] == pytest.approx((4 + 4 * 8 / 9) / 8)
     assert found.intervals["macro_f1"][0] < found.values["macro_f1"]

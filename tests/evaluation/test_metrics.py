@@ -66,13 +66,11 @@ def test_a_prediction_is_right_if_and_only_if_top1_counts_it(values: int) -> Non
 
 
 def test_rows_of_the_confusion_matrix_are_ground_truth() -> None:
-    counts = confusion(LOGITS.argmax(1), LABELS, 3)
-    assert counts.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    assert confusion(LOGITS.argmax(1), LABELS, 3).tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
 
 
 def test_mean_class_weighs_classes_equally_and_ignores_absent_ones() -> None:
-    counts = np.array([[9, 1, 0], [1, 0, 0], [0, 0, 0]])
-    assert mean_class(counts) == pytest.approx((0.9 + 0) / 2)
+    assert mean_class(np.array([[9, 1, 0], [1, 0, 0], [0, 0, 0]])) == pytest.approx((0.9 + 0) / 2)
 
 
 def test_errors_are_ranked_and_the_diagonal_is_none() -> None:

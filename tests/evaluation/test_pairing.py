@@ -72,7 +72,6 @@ def test_an_area_without_labels_beside_areas_with_some_is_refused(others: tuple[
 def test_videos_and_their_areas_are_named() -> None:
     alike = [replace(ARENAS, name="x/f"), replace(ARENAS, name="y/f")]
     predicted = [timeline("x/f", "left"), timeline("y/f", "right")]
-    found = pair_videos(alike, predicted)
-    assert found.missing == ("x/f (area right)", "y/f (area left)")
+    assert pair_videos(alike, predicted).missing == ("x/f (area right)", "y/f (area left)")
     with pytest.raises(DataError, match=r"both predictions for f \(area left\)"):
         pair_videos([ARENAS], [timeline("f", "left")] * 2)

@@ -23,8 +23,7 @@ from vidattn.training.run_dir import checkpoints
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch looks every five seconds whether its workers live."""
-    asked = _MultiProcessingDataLoaderIter._try_get_data
-    monkeypatch.setattr(asked, "__defaults__", (0.1,))
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.1,))
 
 
 def kill_makers_of(
@@ -61,8 +60,7 @@ def test_an_evaluation_gives_the_same_result(
     words = ["eval", "-m", model, "--dataset", clips, "--json", "--workers"]
     whole = quick(*words, "0")
     kill_makers_of(EvaluationVideos, 2, 1, tmp_path / "killed", monkeypatch)
-    done = quick(*words, "2")
-    assert json.loads(done.stdout) == json.loads(whole.stdout)
+    assert json.loads(quick(*words, "2").stdout) == json.loads(whole.stdout)
     assert len(list((tmp_path / "killed").iterdir())) == 1
 
 

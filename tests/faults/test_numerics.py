@@ -77,8 +77,7 @@ def test_scores_that_cannot_be_computed_are_refused(frames: MemoryVideo) -> None
 
 @pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e3, 1e30])
 def test_any_temperature_gives_probabilities(temperature: float, frames: MemoryVideo) -> None:
-    sure = classifier([0.0, 80.0, -80.0], temperature=temperature)
-    timeline = vidattn.classify(frames, sure)
+    timeline = vidattn.classify(frames, classifier([0.0, 80.0, -80.0], temperature=temperature))
     assert timeline.scores.sum() == pytest.approx(1, abs=1e-6)
     assert timeline.scores.argmax() == 1 or temperature >= 1e30
 
@@ -90,8 +89,7 @@ def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, frames: Memo
     assert [segment.label for segment in timeline.segments] == ["class 0"]
     assert timeline.segments[0].score == pytest.approx(1 / 3, abs=1e-5)
     assert [label for label, _ in timeline.segments[0].alternatives] == ["class 1", "class 2"]
-    again = vidattn.Timeline.from_json(timeline.to_json())
-    assert again.segments == timeline.segments
+    assert vidattn.Timeline.from_json(timeline.to_json()).segments == timeline.segments
 
 
 def test_a_single_class_is_certain(frames: MemoryVideo) -> None:

@@ -43,8 +43,7 @@ def test_the_activity_is_that_of_the_mean_logits() -> None:
 
 def test_a_video_as_active_as_the_labeled_ones_is_not_blank() -> None:
     # Kept to six digits, the labeled ones are ties of one that is a little below them.
-    activity = measure_activity(np.array([[0.9999998, 2e-7]]), 1)
-    assert blank_risk([1.0] * 6, activity) == 1.0
+    assert blank_risk([1.0] * 6, measure_activity(np.array([[0.9999998, 2e-7]]), 1)) == 1.0
 
 
 def test_a_model_must_have_learned_what_is_blank() -> None:

@@ -79,8 +79,7 @@ def test_the_scores_are_those_of_segment(
 
 def test_without_a_time_the_best_window_is_explained(video: Path, classifier: Classifier) -> None:
     timeline = vidattn.segment(video, classifier)
-    best = explain(video, classifier)
-    assert best.score == pytest.approx(float(timeline.scores.max()), abs=1e-5)
+    assert explain(video, classifier).score == pytest.approx(float(timeline.scores.max()), abs=1e-5)
     other = explain(video, classifier, label="RUN")
     assert other.label == "run"
     assert other.score == pytest.approx(float(timeline.scores[:, 1].max()), abs=1e-5)
@@ -270,8 +269,7 @@ def test_explained_videos_are_exact(quick: Run, video: Path, model: Path, tmp_pa
 def test_pixels_outside_the_crop_are_dimmed(explanation: Explanation) -> None:
     frame = np.full((240, 400, 3), 200, np.uint8)
     none = np.zeros((2, 2), np.float32)
-    half = replace(explanation, crop=0.5)
-    picture = heatmap.draw_frame(half, frame, none, 1.0)
+    picture = heatmap.draw_frame(replace(explanation, crop=0.5), frame, none, 1.0)
     assert (picture[60:180, 140:260] == 200).all()
     assert (picture[:60] == 70).all()
 
@@ -289,8 +287,7 @@ def test_a_time_after_the_end_fails_as_in_segment(quick: Run, video: Path, model
     done = quick("explain", video, "-m", model, "--at", "99", code=3)
     assert done.stdout == ""
     assert f"error: {video}: ends at 4.00 s, before 99 s\nhint: name an earlier" in done.stderr
-    same = quick("segment", video, "-m", model, "--start", "99", code=3)
-    assert same.stderr == done.stderr
+    assert quick("segment", video, "-m", model, "--start", "99", code=3).stderr == done.stderr
 
 
 def test_damage_is_named_after_scoring(
@@ -301,8 +298,7 @@ def test_damage_is_named_after_scoring(
     data[stop - 200 : stop] = bytes(200)  # the last pictures
     holed = tmp_path / "holed.mp4"
     holed.write_bytes(data)
-    done = quick("explain", holed, "-m", model, code=4)
-    assert "not seen (E_DECODE)" in done.stderr
+    assert "not seen (E_DECODE)" in quick("explain", holed, "-m", model, code=4).stderr
     assert (tmp_path / "holed.vidattn.explain.png").exists()
     quick("explain", holed, "-m", model, "--at", "0.5")
 
@@ -317,8 +313,7 @@ def test_segments_are_explained_by_their_best_window(video: Path, classifier: Cl
         assert one.label == segment.label
         row = timeline.scores[timeline.windows.index(one.window), one.label_id]
         assert one.score == pytest.approx(float(row), abs=1e-4)
-    gone = replace(timeline, source="gone.mp4")
-    assert list(explain_longest(gone, classifier)) == []
+    assert list(explain_longest(replace(timeline, source="gone.mp4"), classifier)) == []
 
 
 def test_segment_reports_explanations(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:

@@ -31,8 +31,7 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
 
 @pytest.fixture
 def video() -> MemoryVideo:
-    noise = np.random.default_rng(0).integers(0, 256, (60, 32, 48, 3), np.uint8)
-    return MemoryVideo(noise, fps=20)
+    return MemoryVideo(np.random.default_rng(0).integers(0, 256, (60, 32, 48, 3), np.uint8), fps=20)
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])

@@ -36,8 +36,7 @@ def test_a_log_round_trips(tmp_path: Path) -> None:
     written(path)
     records, notes = resumed(path)
     assert list(records) == [0, 1, 2, 3]
-    rng = np.random.default_rng(0)
-    assert (records[0].scores == rng.random(3, dtype=np.float32)).all()
+    assert (records[0].scores == np.random.default_rng(0).random(3, dtype=np.float32)).all()
     assert records[2].scores is None
     assert [r.whole for r in records.values()] == [True, True, False, False]
     assert notes == []
@@ -82,8 +81,7 @@ def test_a_resumed_log_continues_after_its_last_record(tmp_path: Path) -> None:
     data = written(path)
     path.write_bytes(data[:-7])
     with ScoreLog(path, resume=True) as log:
-        records = log.begin(WHO, 3)
-        assert len(records) == 3
+        assert len(log.begin(WHO, 3)) == 3
         rng = np.random.default_rng(0)
         rows = [rng.random(3, dtype=np.float32) for _ in range(3)]
         log.add(ScoreRecord(3, rows[2], False))

@@ -125,8 +125,7 @@ def test_what_did_not_fit_into_memory_is_not_tried_again(classifier: Classifier)
 
 
 def test_a_model_of_unknown_cost_gets_batches_of_eight(classifier: Classifier) -> None:
-    other = replace(classifier, model=torch.nn.Flatten())
-    assert batch_size_of(other, Runtime("cpu"), 4) == 8
+    assert batch_size_of(replace(classifier, model=torch.nn.Flatten()), Runtime("cpu"), 4) == 8
 
 
 NETWORKS: dict[str, ModelConfig] = {

@@ -137,8 +137,7 @@ def test_events_are_ordered_and_count_windows(video: MemoryVideo, classifier: Cl
 
 
 def test_sparse_windows_state_their_coverage(video: MemoryVideo, classifier: Classifier) -> None:
-    decoding = Decoding(smooth="none")
-    timeline = infer.segment(video, classifier, stride=3.0, decoding=decoding)
+    timeline = infer.segment(video, classifier, stride=3.0, decoding=Decoding(smooth="none"))
     assert spans(timeline) == [("red", 0.0, 2.0), ("green", 2.0, 8.0), ("blue", 8.0, 10.5)]
     assert timeline.coverage == pytest.approx(4.5 / 10.5, abs=1e-3)
 
@@ -201,8 +200,7 @@ def test_a_decoder_that_dies_before_the_first_score_is_an_error(classifier: Clas
 
 
 def test_a_decoder_that_dies_leaves_the_windows_scored_until_then(classifier: Classifier) -> None:
-    video = Torn(color_frames(("red", 4)), fps=FPS)
-    *_, last = infer.stream(video, classifier, batch_size=1)
+    *_, last = infer.stream(Torn(color_frames(("red", 4)), fps=FPS), classifier, batch_size=1)
     assert isinstance(last, infer.Finished)
     assert last.failure.code == "E_DECODER_DIED"
     assert spans(last.timeline) == [("red", 0.0, 1.0)]

@@ -128,8 +128,7 @@ def test_a_head_learns_an_order_that_means_hide(quick: Run, videos: Path, tmp_pa
         run = tmp_path / f"run{depth}"
         options = ("--run-dir", run, "--set", f"temporal_head.depth={depth}")
         quick("train", "--task", "temporal-head", *words, *options)
-        done = quick("eval", "-m", run, "--json", "-q")
-        embedded[depth] = json.loads(done.stdout)["top1"]
+        embedded[depth] = json.loads(quick("eval", "-m", run, "--json", "-q").stdout)["top1"]
     assert embedded[2] >= 0.85
     assert embedded[0] <= 0.75
     quick("train", "--task", "temporal-head", *words, "--run-dir", run, "--resume")
@@ -141,8 +140,7 @@ def test_temporal_heads_classify(quick: Run, video: Path, model: Path, tmp_path:
     plain = json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"]
     quick(*look, "--embeddings")
     assert json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"] == plain
-    embedded = embeddings.load_embeddings(tmp_path / "walk.vidattn.npz")
-    assert embedded.vectors.shape == (15, 32)
+    assert embeddings.load_embeddings(tmp_path / "walk.vidattn.npz").vectors.shape == (15, 32)
     (tmp_path / "parts.csv").write_text(
         "path,label,start,end,split\n"
         + "".join(

@@ -75,8 +75,7 @@ def test_windows_of_the_same_frames_share_one_computation(classifier: Classifier
     assert [s.label for s in timeline.segments] == ["red", "green"]
     assert timeline.pauses == (Window(2.0, 300.0),)
     assert timeline.coverage == pytest.approx(4 / 302, abs=1e-4)
-    document = timeline.to_dict()["coverage"]
-    assert document["pauses"] == [[2.0, 300.0]]
+    assert timeline.to_dict()["coverage"]["pauses"] == [[2.0, 300.0]]
     assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
     assert "whole file (a pause for 298.0 s)" in describe_coverage(timeline)
 
@@ -93,8 +92,7 @@ def test_a_document_that_counts_added_windows_still_loads(classifier: Classifier
     document = stream.segment(video, classifier, runtime=CPU).to_dict()
     document["coverage"]["added"] = 2
     document["settings"] |= {"refine_seconds": 0.25, "unsure": 0.5}
-    timeline = Timeline.from_json(json.dumps(document))
-    assert len(timeline.windows) == document["coverage"]["windows"]
+    assert len(Timeline.from_json(json.dumps(document)).windows) == document["coverage"]["windows"]
 
 
 def test_invalid_requests_are_refused() -> None:

@@ -103,8 +103,7 @@ def test_rollout_is_the_product_of_dense_maps(change: dict[str, str], maps: list
 @variants
 def test_relevance_is_maps_times_gradients(change: dict[str, str], maps: list[Tensor]) -> None:
     model = tiny(**change)
-    gradients = torch.autograd.grad(model(noise())[0, 3], maps)
-    pairs = zip(maps, gradients, strict=True)
+    pairs = zip(maps, torch.autograd.grad(model(noise())[0, 3], maps), strict=True)
     weighted = [(a * g).clamp(min=0).mean(1).detach() for a, g in pairs]
     total = torch.eye(1 + PATCHES)
     for steps in stages(model, weighted):

@@ -143,8 +143,7 @@ def test_overlapping_windows_share_the_backbone(
     encode = model.encode_frames
     monkeypatch.setattr(model, "encode_frames", lambda x: encoded.append(len(x)) or encode(x))
     network = Classifier(model, clip, ("a", "b", "c"))
-    timeline = vidattn.segment(video, network, stride=0.1)
-    assert len(timeline.windows) == 7
+    assert len(vidattn.segment(video, network, stride=0.1).windows) == 7
     assert sum(encoded) == 10, "each frame once, not four times"
     with pytest.raises(UsageError, match="BackboneStam cannot be explained by relevance"):
         vidattn.explain(video, network, at=0.5)

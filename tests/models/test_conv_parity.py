@@ -70,8 +70,7 @@ def draw(name: str, shape: torch.Size) -> Tensor:
     if len(shape) > 1:
         drawn /= math.sqrt(math.prod(shape[1:]))
     else:
-        scale = name.endswith(("weight", "running_var"))
-        drawn = 1 + 0.1 * drawn if scale else 0.05 * drawn
+        drawn = 1 + 0.1 * drawn if name.endswith(("weight", "running_var")) else 0.05 * drawn
     return torch.from_numpy(drawn.astype(np.float32))
 
 
@@ -138,8 +137,7 @@ def test_published_shapes_give_the_outputs_of_the_authors_code(name: str) -> Non
     golden = GOLDEN["full"][name]
     logits = build(layout, config)(clips(1, 3, frames, side, side))[0]
     found = logits.softmax(-1) if name.endswith("_256") else logits
-    expected = torch.tensor(golden["first8"])
-    assert (found[:8] - expected).abs().max() < 1e-5 * found.abs().max()
+    assert (found[:8] - torch.tensor(golden["first8"])).abs().max() < 1e-5 * found.abs().max()
     assert float(found.sum()) == pytest.approx(golden["sum"], abs=1e-3 * max(1, abs(golden["sum"])))
 
 
@@ -192,8 +190,7 @@ def test_parameters_and_operations_are_the_published_ones(name: str) -> None:
 
 
 def test_a_slow_pathway_reaches_the_last_frame() -> None:
-    eight = conv3d.slow_frames(conv3d.SLOWFAST, 32)
-    assert eight == [0, 4, 8, 13, 17, 22, 26, 31]
+    assert conv3d.slow_frames(conv3d.SLOWFAST, 32) == [0, 4, 8, 13, 17, 22, 26, 31]
     assert conv3d.slow_frames(conv3d.VARIANTS["slowfast-r50-4x16"], 32) == [0, 10, 20, 31]
     stepped = replace(conv3d.SLOWFAST, slow_frames="stepped")
     assert conv3d.slow_frames(stepped, 32) == list(range(0, 32, 4))

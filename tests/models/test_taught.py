@@ -98,8 +98,7 @@ def test_zoom_shows_the_square_that_moves() -> None:
     zoomed = zoom_to_motion(clips, 24)
     assert zoomed.shape == (1, 3, 4, 24, 24)
     assert zoomed.mean() > 4 * clips.mean()
-    whole = zoom_to_motion(still, 96)
-    torch.testing.assert_close(whole, still[..., 16:112])
+    torch.testing.assert_close(zoom_to_motion(still, 96), still[..., 16:112])
 
 
 def test_a_taught_model_is_saved_with_all_it_needs(tmp_path: Path) -> None:
@@ -127,7 +126,6 @@ def test_thresholds_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         Classifier(taught(), tiny_classifier().clip, ("a", "b"), thresholds=(0.5,))
     made = Classifier(taught(), tiny_classifier().clip, ("a", "b"), thresholds=(0.5, 0.25))
     path = weights.save(made, tmp_path / "own.safetensors")
-    data = path.read_bytes().replace(b"[0.5,0.25]", b"[0.5,1.25]")
-    path.write_bytes(data)
+    path.write_bytes(path.read_bytes().replace(b"[0.5,0.25]", b"[0.5,1.25]"))
     with pytest.raises(WeightsError, match="thresholds are not one from 0 to 1"):
         weights.load(path)

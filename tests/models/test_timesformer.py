@@ -92,8 +92,7 @@ def test_tokens_meet_as_the_scheme_says(attention: str) -> None:
 
 
 def test_plain_attention_agrees_with_the_fused_kernel() -> None:
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = torch.randn(3, 6, 2, 9, 8, generator=generator).unbind()
+    q, k, v = torch.randn(3, 6, 2, 9, 8, generator=torch.Generator().manual_seed(0)).unbind()
     results = []
     for function in (attention, nn.functional.scaled_dot_product_attention):
         leaves = [t.clone().requires_grad_() for t in (q, k, v)]
@@ -109,8 +108,7 @@ def test_drop_path_drops_whole_rows_in_training_only() -> None:
     torch.testing.assert_close(model(noise()), tiny()(noise()))
     model.train()
     torch.manual_seed(0)
-    drop = model.blocks[1].drop
-    rows = drop(torch.ones(1000, 7, 3))
+    rows = model.blocks[1].drop(torch.ones(1000, 7, 3))
     assert set(rows.flatten().tolist()) == {0.0, 2.0}
     assert (rows == rows[:, :1, :1]).all()
     assert 0.4 < (rows[:, 0, 0] == 0).float().mean() < 0.6

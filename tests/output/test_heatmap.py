@@ -77,8 +77,7 @@ def test_of_a_long_window_an_even_choice_of_frames_is_shown() -> None:
 
 @pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 def test_in_a_browser_it_is_drawn_seeks_and_is_inert(page: Page, tmp_path: Path) -> None:
-    path = output.write(timeline(), tmp_path / "a.html", explained=[explanation(label=EVIL)])
-    page.open(path)
+    page.open(output.write(timeline(), tmp_path / "a.html", explained=[explanation(label=EVIL)]))
     assert page.ask("document.getElementById('explanations').offsetHeight") > 200  # open
     page.wait("document.querySelector('#explanations img').naturalWidth")
     assert page.ask("document.querySelector('#explanations img').naturalWidth") == 4 * SIDE

@@ -98,8 +98,7 @@ def test_a_slider_joins_segments_across_short_background(page: Page, tmp_path: P
         == expected(walk.with_decoding(merge_gap=0.5))
         == ["walk", "background", "walk"]
     )
-    text = page.ask("document.body.innerText")
-    assert "--threshold 0.5 --min-duration 0 --merge-gap 0.5" in text
+    assert "--threshold 0.5 --min-duration 0 --merge-gap 0.5" in page.ask("document.body.innerText")
     slide(page, "gap", 1)
     assert labels(page) == ["walk"]
     page.ask("document.getElementById('reset').click()")
@@ -181,8 +180,7 @@ def test_without_the_video_the_page_works_and_says_so(page: Page, tmp_path: Path
 
 def test_of_a_part_that_part_is_drawn_and_opened(page: Page, tmp_path: Path) -> None:
     windows = tuple(Window(50 + i / 2, 50.5 + i / 2) for i in range(8))
-    walk = timeline(windows=windows, duration=600.0)
-    page.open(output.write(walk, tmp_path / "a.html"))
+    page.open(output.write(timeline(windows=windows, duration=600.0), tmp_path / "a.html"))
     marks = page.ask("[...document.querySelectorAll('#axis span')].map((s) => s.innerText)")
     assert (marks[0], marks[-1] < "0:54") == ("0:50", True)
     assert page.ask("document.getElementById('now-label').innerText") == "walk"
@@ -431,8 +429,7 @@ def test_what_the_sliders_decided_is_saved_for_compare_and_train(
 
 def test_an_address_leads_to_a_moment(page: Page, tmp_path: Path) -> None:
     walk = timeline(source=str(write_video(tmp_path / "walk.mp4")))
-    path = output.write(walk, tmp_path / "a.html")
-    page.open(path)
+    page.open(output.write(walk, tmp_path / "a.html"))
     page.ask("location.hash = '#t=2.25'")
     page.wait(f"Math.abs({TIME} - 2.25) < 0.01")
     assert "Now 0:02.3, segment 0:02.0\u20130:03.5" in page.ask(

@@ -199,8 +199,7 @@ def test_a_browser_that_keeps_nothing_says_so(page: Page, tmp_path: Path) -> Non
 
 def test_saved_labels_are_ground_truth_and_training_data(page: Page, tmp_path: Path) -> None:
     write_video(tmp_path / "walk.mp4", seconds=4)
-    walk = opened(page, tmp_path)
-    walk_json = output.write(walk, tmp_path / "walk.vidattn.json")
+    walk_json = output.write(opened(page, tmp_path), tmp_path / "walk.vidattn.json")
     to(page, 1.25)
     keys(page, "Delete")
     to(page, 3.0)
@@ -216,8 +215,7 @@ def test_saved_labels_are_ground_truth_and_training_data(page: Page, tmp_path: P
     assert [(w.start, w.stop, label) for w, label in items if w] == wanted
     done = CliRunner().invoke(app, ["compare", str(saved), str(walk_json), "--json"])
     assert done.exit_code == 0, done.output
-    metrics = json.loads(done.stdout)
-    assert metrics["frame_accuracy"] == 0.75  # a second of four was corrected
+    assert json.loads(done.stdout)["frame_accuracy"] == 0.75  # a second of four was corrected
 
 
 def test_where_labels_overlap_an_edit_leaves_the_others_alone(page: Page, tmp_path: Path) -> None:

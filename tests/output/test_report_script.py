@@ -151,8 +151,7 @@ def test_the_page_finds_the_segments_that_python_finds(base: Decoding, tmp_path:
     rng = np.random.default_rng(5)
     cases = []
     for seed in range(25):
-        timeline = random_timeline(seed).with_decoding(**vars(base))
-        cases.append((timeline, settings(rng, base)))
+        cases.append((random_timeline(seed).with_decoding(**vars(base)), settings(rng, base)))
     assert agree(cases, tmp_path) > 400
 
 

@@ -44,8 +44,7 @@ def write_page(
     assert pictures[0].startswith(b"\xff\xd8")
     place = folder / "out" / "suggestions.html"
     place.parent.mkdir()
-    text = suggestions_page(found, LABELS, place.parent, pictures, several=several)
-    place.write_text(text)
+    place.write_text(suggestions_page(found, LABELS, place.parent, pictures, several=several))
     return place
 
 

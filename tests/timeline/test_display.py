@@ -19,8 +19,7 @@ def test_a_timeline_is_shown_in_two_lines() -> None:
 
 
 def test_a_notebook_shows_a_ribbon_as_wide_as_the_segments_and_marks_up_no_label() -> None:
-    timeline = replace(two_windows(), labels=("<b>", *two_windows().labels[1:]))
-    html = timeline._repr_html_()
+    html = replace(two_windows(), labels=("<b>", *two_windows().labels[1:]))._repr_html_()
     assert re.findall(r"width:([\d.]+)%", html) == ["50.000", "50.000"]
     assert "&lt;b&gt;" in html
     assert "<b>" not in html.split("</b>", 1)[1]

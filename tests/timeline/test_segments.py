@@ -148,8 +148,7 @@ def test_cells_are_gathered_alike_in_one_pass(seed: int, monkeypatch: pytest.Mon
 
 def test_gathered_rows_are_probabilities_even_when_windows_are_certain() -> None:
     windows = sliding(30, 4, 1)
-    scores = np.eye(2)[np.arange(len(windows)) % 2]
-    fused = fuse_scores(windows, scores, cut_cells(windows))
+    fused = fuse_scores(windows, np.eye(2)[np.arange(len(windows)) % 2], cut_cells(windows))
     assert np.isfinite(fused).all()
     assert fused.sum(1) == pytest.approx(1)
 

@@ -96,8 +96,7 @@ def test_a_window_that_repeats_another_changes_nothing(seed: int) -> None:
 def test_a_boundary_within_a_window_is_found_to_a_sixth_of_a_stride(
     stride: float, edge: float
 ) -> None:
-    rows = shot(0, stride, 1.0, edge, 20.0)
-    (time,) = changes(path_of(rows, stride))
+    (time,) = changes(path_of(shot(0, stride, 1.0, edge, 20.0), stride))
     assert abs(time - edge) <= stride / 6 + 1e-3
 
 
@@ -142,8 +141,7 @@ def test_a_model_that_is_unsure_but_steady_is_followed_from_shot_to_shot() -> No
     path = model.path()
     assert path.labels.tolist() == np.repeat(SHOTS, 6).tolist()
     # Six windows that say the same at 40 % are right about as often as one.
-    confidence = model.posteriors(path)[np.arange(len(spans)), path.labels].mean()
-    assert 0.33 < confidence < 0.6
+    assert 0.33 < model.posteriors(path)[np.arange(len(spans)), path.labels].mean() < 0.6
 
 
 @pytest.mark.parametrize("stride", [1.0, 0.25])
@@ -166,8 +164,7 @@ def test_confidence_falls_where_windows_disagree_and_counts_the_windows() -> Non
     assert saved[0]["confidence"] == round(first.confidence, 5)
     closer = replace(timeline, windows=tuple(windows(20, 0.5)), duration=None)
     assert all(0.5 < segment.confidence <= 1 for segment in closer.segments)
-    unsmoothed = timeline.with_decoding(smooth="none")
-    assert "confidence" not in unsmoothed.to_dict()["segments"][0]
+    assert "confidence" not in timeline.with_decoding(smooth="none").to_dict()["segments"][0]
     background = timeline.with_decoding(threshold=0.99).to_dict()["segments"]
     assert [(row["confidence"], row["windows"]) for row in background] == [(None, 20)]
 

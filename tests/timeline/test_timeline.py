@@ -134,8 +134,7 @@ def test_a_saved_timeline_comes_back_when_many_classes_tie(rows: np.ndarray) -> 
 
 
 def test_of_many_classes_the_strongest_sixteen_are_saved() -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.dirichlet(np.full(400, 0.3), 2)
+    scores = np.random.default_rng(0).dirichlet(np.full(400, 0.3), 2)
     saved = two_windows(labels=tuple(map(str, range(400))), scores=scores).to_dict()["scores"]
     assert [len(row) for row in saved["ids"]] == [16, 16]
     assert saved["ids"][0] == np.argsort(-scores[0])[:16].tolist()

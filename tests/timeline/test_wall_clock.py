@@ -48,8 +48,7 @@ def test_a_moment_counts_from_the_start_of_the_file() -> None:
     assert wall_time(timeline, 2.0) == "2024-05-02T00:00:00.500+02:00"
     late = replace(timeline, input=VideoInfo(start_offset=1.25))
     assert wall_time(late, 2.0) == "2024-05-02T00:00:01.750+02:00"
-    moved = late.from_file_start()
-    assert wall_time(moved, 3.25) == wall_time(late, 2.0)
+    assert wall_time(late.from_file_start(), 3.25) == wall_time(late, 2.0)
     assert wall_time(two_windows(), 2.0) is None
 
 

@@ -211,7 +211,6 @@ def test_nothing_is_written_when_the_dataset_is_missing(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_motion_is_learned_from_files(folder: Path, tmp_path: Path) -> None:
-    recipe = replace(TINY, optim=replace(TINY.optim, lr=1e-3, epochs=40))
-    events = run(folder, tmp_path, recipe)
+    events = run(folder, tmp_path, replace(TINY, optim=replace(TINY.optim, lr=1e-3, epochs=40)))
     losses = [event.loss for event in events if isinstance(event, fit.StepDone)]
     assert sum(losses[-4:]) / 4 < 0.65 < sum(losses[:4]) / 4  # log 2 is .69

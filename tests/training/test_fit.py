@@ -200,8 +200,7 @@ def test_a_model_whose_state_is_gone_is_not_overwritten(done: Path, resume: bool
 
 def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(done: Path) -> None:
     before = contents(done)
-    fewer = replace(TINY, optim=replace(TINY.optim, epochs=1))
-    (note,) = run(done, fewer, resume=True)
+    (note,) = run(done, replace(TINY, optim=replace(TINY.optim, epochs=1)), resume=True)
     assert isinstance(note, fit.TrainingNote)
     assert "3 epochs done and 1 asked for" in note.text
     assert contents(done) == before
@@ -229,8 +228,7 @@ def test_a_model_of_synthetic_data_is_free_and_named(whole: Path, tmp_path: Path
     assert (card.name, card.license, card.training_data) == ("run", "Apache-2.0", "motion")
     theirs = make_card(replace(TINY, name="motion-tiny"), tmp_path / "mine", "", {"top1": 0.5})
     assert (theirs.name, theirs.license) == ("motion-tiny", "Apache-2.0")
-    once = replace(TINY, optim=replace(TINY.optim, epochs=1))
-    run(tmp_path / "tuned", once, init=whole)
+    run(tmp_path / "tuned", replace(TINY, optim=replace(TINY.optim, epochs=1)), init=whole)
     card = load(tmp_path / "tuned").card
     assert (card.name, card.license) == ("tuned", "")
     assert card.source == f"vidattn train --dataset motion --init {whole.name}"
@@ -269,8 +267,7 @@ def test_the_best_model_has_the_first_best_top1(finished_run: tuple[Path, list[f
     best, last = (load(folder / f"{name}.safetensors") for name in ("best", "model"))
     assert best.card.expect == f"motion top-1 {100 * max(top1):.1f} (validation clips)"
     first = top1.index(max(top1)) == len(top1) - 1
-    same = torch.equal(best.model.state_dict()["cls"], last.model.state_dict()["cls"])
-    assert same == first
+    assert torch.equal(best.model.state_dict()["cls"], last.model.state_dict()["cls"]) == first
 
 
 def epochs_of(folder: Path) -> list[dict[str, str]]:

@@ -125,8 +125,7 @@ def test_two_processes_learn_the_same_as_one(tmp_path: Path) -> None:
     for strategy in ("ddp", "fsdp"):
         events = together(TOGETHER, tmp_path / f"printed-{strategy}", *words, strategy)
         assert events == ["Verdict", "CheckpointSaved"]  # the first process alone judges the run
-        state = load(tmp_path / strategy).model.state_dict()
-        assert_close(state, one, rtol=1e-4, atol=1e-5)
+        assert_close(load(tmp_path / strategy).model.state_dict(), one, rtol=1e-4, atol=1e-5)
 
 
 def test_only_what_sees_time_is_tuned() -> None:
@@ -172,8 +171,7 @@ def test_a_frame_has_the_embedding_of_the_vit_of_timm(biased: bool, tmp_path: Pa
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
 @torch.no_grad()
 def test_a_timesformer_lends_its_spatial_part(attention: str, tmp_path: Path) -> None:
-    shape = TimeSformerConfig(attention, 3, 4, 64, width=192, depth=2, heads=3)
-    given = TimeSformer(shape).eval()
+    given = TimeSformer(TimeSformerConfig(attention, 3, 4, 64, width=192, depth=2, heads=3)).eval()
     path = weights.save(Classifier(given, ClipConfig(), LABELS), tmp_path / "w.safetensors")
     started = Stam(WIDE).eval()
     notes = weights.start_from(started, path, LABELS)
@@ -189,8 +187,7 @@ def test_a_stam_initializes_one_of_other_frames_but_no_timesformer(tmp_path: Pat
     given = Stam(WIDE)
     path = weights.save(Classifier(given, ClipConfig(), LABELS), tmp_path / "w.safetensors")
     started = Stam(replace(WIDE, frames=6))
-    notes = weights.start_from(started, path, LABELS)
-    assert notes == ("times are resized from 4 to 6 frames",)
+    assert weights.start_from(started, path, LABELS) == ("times are resized from 4 to 6 frames",)
     for name, value in started.state_dict().items():
         assert name == "time" or torch.equal(value, given.state_dict()[name]), name
     deeper = Stam(replace(WIDE, time_depth=2))

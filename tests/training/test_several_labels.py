@@ -129,8 +129,7 @@ def test_overlapping_spans_train_a_probability_for_each_label(tiers: Path, tmp_p
 
 def test_a_clip_has_the_labels_at_its_center_and_a_sample_those_of_half_of_it(tiers: Path) -> None:
     dataset = open_dataset(str(tiers), None, "train")
-    clip = replace(TINY.clip, step_seconds=0.05)
-    clips = TrainingClips(dataset, clip, several=True)
+    clips = TrainingClips(dataset, replace(TINY.clip, step_seconds=0.05), several=True)
     marks = {tuple(torch.as_tensor(clips[n, 0].label).tolist()) for n in range(20)}
     assert marks == {(1, 0), (1, 1)}  # the left lamp burns alone, then both do
     assert dataset.several

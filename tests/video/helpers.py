@@ -78,8 +78,7 @@ def beeps_at(path: Path) -> float:
     """Seconds after which the audio of a video gets loud."""
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):
-            samples = np.abs(frame.to_ndarray().astype(np.float64)).max(axis=0)
-            loud = np.flatnonzero(samples > 0.1)
+            loud = np.flatnonzero(np.abs(frame.to_ndarray().astype(np.float64)).max(axis=0) > 0.1)
             if len(loud) and frame.time is not None:
                 return frame.time + loud[0] / frame.sample_rate
     raise AssertionError("the video is silent")

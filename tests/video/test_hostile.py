@@ -106,8 +106,7 @@ def test_a_broken_file_with_a_strange_name_is_still_named(tmp_path: Path) -> Non
 def test_a_huge_frame_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     spec = Spec("big.mp4", "mpeg4", {"b": "1M"}, pts=(0,), size=(4096, 2304))
     write(tmp_path / spec.name, spec)
-    limits = Limits(max_pixels=4096 * 2304 - 1)
-    assert code_of(tmp_path / spec.name, limits=limits) == "E_TOO_LARGE"
+    assert code_of(tmp_path / spec.name, limits=Limits(max_pixels=4096 * 2304 - 1)) == "E_TOO_LARGE"
     with open_video(tmp_path / spec.name, short_side=32) as video:
         assert video.read([0]).shape == (1, 32, 56, 3)
 
@@ -173,8 +172,7 @@ def test_damage_in_the_middle_is_listed(make: Make, tmp_path: Path) -> None:
         missing = sorted(set(range(90)) - set(frames))
         assert 5 < len(missing) < 60
         assert {u.code for u in video.unreadable} == {"E_DECODE"}
-        inside = sum(u.window.duration for u in video.unreadable)
-        assert inside == pytest.approx(len(missing) / 30)
+        assert sum(u.window.duration for u in video.unreadable) == pytest.approx(len(missing) / 30)
         assert numbers(np.stack([frames[i] for i in (0, 10, 85, 89)])) == [0, 10, 85, 89]
         assert numbers(video.read([88, 3])) == [88, 3]
         with refused("E_DECODE", f"frame {missing[3]} does not decode"):

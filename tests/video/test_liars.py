@@ -135,8 +135,7 @@ def test_a_header_of_136_years_is_not_trusted(ask: Ask, tmp_path: Path) -> None:
 
 
 def test_frames_of_the_same_time_are_one(ask: Ask, tmp_path: Path) -> None:
-    spec = Spec("plain.mkv", options={"g": "12", "bf": "0", "crf": "8"})
-    write(tmp_path / "plain.mkv", spec)
+    write(tmp_path / "plain.mkv", Spec("plain.mkv", options={"g": "12", "bf": "0", "crf": "8"}))
     with (
         av.open(str(tmp_path / "plain.mkv")) as source,
         av.open(str(tmp_path / "twice.mkv"), "w") as target,

@@ -78,8 +78,7 @@ def test_a_long_file_is_read_by_its_index(make: Make) -> None:
 
 def test_packets_are_limited(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where every entry of an index points to the same byte."""
-    path = make(BY_NAME["single.mp4"])
-    container, stream = open_container(str(path), Limits())
+    container, stream = open_container(str(make(BY_NAME["single.mp4"])), Limits())
     with container:
         (packet,) = packets.read_packets(container, stream)
         most = container.size + packets.FEW_FRAMES

@@ -107,8 +107,7 @@ def test_copied_audio_is_identical(tmp_path: Path) -> None:
 
 def test_unsupported_audio_is_dropped_and_named(tmp_path: Path) -> None:
     source = write_numbered(tmp_path / "a.mkv", CLOCK, STEPS, sound="tta")
-    sound = record(source, tmp_path / "b.mp4")
-    assert sound == AudioTrack("tta", included=False, copied=False)
+    assert record(source, tmp_path / "b.mp4") == AudioTrack("tta", included=False, copied=False)
     with open_video(tmp_path / "b.mp4") as video:
         assert not video.details.audio
 
@@ -139,8 +138,7 @@ def test_a_part_is_copied_from_key_frame_to_key_frame_only(tmp_path: Path) -> No
     )
     with open_video(source) as video, VideoWriter(video) as recorder:
         opened = psutil.Process(recorder._process.pid).num_fds()
-        part = recorder.copy(tmp_path / "b.mp4", Window(0.42, 1.2), 0.1)
-        assert part == Window(0.4, 1.2)
+        assert recorder.copy(tmp_path / "b.mp4", Window(0.42, 1.2), 0.1) == Window(0.4, 1.2)
         assert recorder.copy(tmp_path / "c.mp4", Window(0.6, 1.2), 0.1) is None
         times = video.times[10:20]
         with recorder.recording(tmp_path / "d.mp4", (96, 64), times, 0.8):

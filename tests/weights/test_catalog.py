@@ -215,8 +215,7 @@ def test_without_a_name_the_bundled_model_is_the_announced_fallback(
 
 
 def test_another_file_in_the_cache_is_refused(bundled: Classifier) -> None:
-    entry = CATALOG["timesformer-k400"]
-    path = put(entry.location, small(400), "mmaction2")
+    path = put(CATALOG["timesformer-k400"].location, small(400), "mmaction2")
     with pytest.raises(WeightsError, match="sha256 is"):  # it is not the published file
         weights.load_default()
     assert path.exists()
@@ -236,8 +235,7 @@ def test_an_entry_completes_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_something_something_models_get_bgr_from_any_source() -> None:
-    entry = CATALOG["timesformer-ssv2-meta"]
-    put(entry.location, small(174), "official")
+    put(CATALOG["timesformer-ssv2-meta"].location, small(174), "official")
     loaded = weights.load("timesformer-ssv2-meta")
     assert (loaded.clip.channels, loaded.labels) == ("bgr", weights.load_labels("ssv2"))
 
@@ -251,8 +249,7 @@ def test_an_entry_whose_file_has_other_classes_is_refused() -> None:
 def test_the_second_default_is_tried_before_the_bundled_model(
     bundled: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = CATALOG["stam-16-k400"]
-    path = download.cache_path(entry.location)
+    path = download.cache_path(CATALOG["stam-16-k400"].location)
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = {"size": 32, "width": 32, "depth": 1, "heads": 2, "time_depth": 1, "time_hidden": 32}
     state = build_model(StamConfig(400, 16, time_heads=2, **shape)).state_dict()

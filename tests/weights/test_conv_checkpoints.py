@@ -95,8 +95,7 @@ def test_a_missing_layer_is_named_as_in_the_file(tmp_path: Path) -> None:
 def test_of_files_called_pkl_those_of_torch_are_read_and_those_of_caffe2_are_not(
     tmp_path: Path,
 ) -> None:
-    model = make_for("pyslowfast-i3d")
-    write(tmp_path / "torch.pkl", "pyslowfast-i3d", model)
+    write(tmp_path / "torch.pkl", "pyslowfast-i3d", make_for("pyslowfast-i3d"))
     assert weights.load(tmp_path / "torch.pkl").model.config == FILES["pyslowfast-i3d"]
     blobs = {"conv1_w": np.zeros((8, 3, 5, 7, 7), np.float32)}
     (tmp_path / "caffe2.pkl").write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))

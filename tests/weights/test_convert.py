@@ -82,8 +82,7 @@ def folder(path: Path, source: TimeSformer, *, pickled: bool = False, **changes:
         torch.save(state, path / "pytorch_model.bin")
     else:
         state = {k: v.contiguous() for k, v in state.items()}
-        data = safetensors.torch.save(state, {"format": "pt"})
-        (path / "model.safetensors").write_bytes(data)
+        (path / "model.safetensors").write_bytes(safetensors.torch.save(state, {"format": "pt"}))
     return path
 
 

@@ -130,8 +130,7 @@ def test_the_first_digits_of_a_digest_are_enough(server: Server) -> None:
 
 
 def test_a_broken_connection_is_resumed(server: Server) -> None:
-    path = download.download(server.url("breaks-2"), sha256=DIGEST)
-    assert path.read_bytes() == BODY
+    assert download.download(server.url("breaks-2"), sha256=DIGEST).read_bytes() == BODY
     third = len(BODY) // 3
     assert server.ranges == [None, f"bytes={third}-", f"bytes={third + (len(BODY) - third) // 3}-"]
 
@@ -159,8 +158,7 @@ def test_a_silent_server_is_retried(server: Server, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_file_that_changed_meanwhile_is_downloaded_again(server: Server) -> None:
-    path = download.download(server.url("changes-breaks-1"))
-    assert path.read_bytes() == BODY[::-1]
+    assert download.download(server.url("changes-breaks-1")).read_bytes() == BODY[::-1]
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,7 @@ def test_the_official_layout_round_trips(attention: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("attention", ["divided", "joint"])
 def test_the_hugging_face_layout_round_trips(attention: str, tmp_path: Path) -> None:
     subject = classifier(attention)
-    loaded = weights.load(weights.save_hf(subject, tmp_path / "hf"))
-    assert equal(loaded, subject)
+    assert equal(weights.load(weights.save_hf(subject, tmp_path / "hf")), subject)
     assert (tmp_path / "hf" / "README.md").read_text().startswith("---\nlicense: apache-2.0\n")
 
 
@@ -84,8 +83,7 @@ def test_transformers_loads_an_export(attention: str, clip: Tensor, tmp_path: Pa
 
 
 def test_official_files_have_the_keys_of_the_official_code(tmp_path: Path) -> None:
-    subject = classifier()
-    stored = torch.load(weights.save_official(subject, tmp_path / "a.pyth"), weights_only=True)
+    stored = torch.load(weights.save_official(classifier(), tmp_path / "a.pyth"), weights_only=True)
     assert stored["epoch"] == 0
     assert "model.blocks.1.temporal_attn.qkv.bias" in stored["model_state"]
     assert len(stored["model_state"]) == 3 + 2 + 20 * 2 + 2 + 2
@@ -113,8 +111,7 @@ def test_classes_changed_elsewhere_override_our_manifest(tmp_path: Path) -> None
 
 def test_a_broken_manifest_is_refused(tmp_path: Path) -> None:
     path = weights.save_official(classifier(), tmp_path / "a.pyth")
-    stored = torch.load(path, weights_only=True)
-    torch.save({**stored, "vidattn": "{}"}, path)
+    torch.save({**torch.load(path, weights_only=True), "vidattn": "{}"}, path)
     with pytest.raises(WeightsError, match="not in the format vidattn/weights/1"):
         weights.load(path)
 

@@ -117,8 +117,7 @@ def test_windows_embeddings_and_explanations_come_as_of_other_models(tmp_path: P
     assert done.embeddings.shape == (3, 32)
     with open_video(video, short_side=classifier.clip.short_side) as opened:
         (clip,) = view_clips(opened, [View((0, 3, 6, 9))], classifier.clip)
-    scorer = Scorer(classifier, Runtime(), embeddings=True)
-    (both,) = scorer.classify_frames([clip.transpose(0, 1)])
+    (both,) = Scorer(classifier, Runtime(), embeddings=True).classify_frames([clip.transpose(0, 1)])
     with torch.inference_mode():
         torch.testing.assert_close(classifier.model.head(both[3:]), both[:3], rtol=0, atol=1e-5)
         vectors = classifier.model.embeddings(clip[None])

@@ -49,8 +49,7 @@ def manifest(plain: Any) -> dict[str, str]:
 
 @torch.no_grad()
 def test_a_classifier_comes_back_as_it_was(tiny: Classifier, clip: Tensor, tmp_path: Path) -> None:
-    path = weights.save(tiny, tmp_path / "tiny.safetensors", Recipe("mine"))
-    loaded = weights.load(path)
+    loaded = weights.load(weights.save(tiny, tmp_path / "tiny.safetensors", Recipe("mine")))
     assert torch.equal(loaded.model(clip), tiny.model(clip))
     assert (loaded.clip, loaded.labels, loaded.averaging) == (
         tiny.clip,

@@ -95,8 +95,7 @@ def test_the_first_digest_is_pinned_and_another_file_refused(server: Server) -> 
         sources.fetch(entry)
     other = hashlib.sha256(BODY[::-1]).hexdigest()
     assert f"its sha256 is {other}, that of the first download was {DIGEST}" in caught.value.message
-    pin = (caught.value.hint or "").rpartition("delete ")[2]
-    Path(pin).unlink()
+    Path((caught.value.hint or "").rpartition("delete ")[2]).unlink()
     assert sources.fetch(entry)[0].read_bytes() == BODY[::-1]
 
 

@@ -62,8 +62,7 @@ def test_numbers_that_count_recordings_join_files_without_a_pause_only(tmp_path:
 
 
 def test_files_of_another_size_begin_another_recording(parts: list[Path], tmp_path: Path) -> None:
-    small = np.zeros((10, 48, 96, 3), np.uint8)
-    other = encode_video(tmp_path / "in" / "day_0003.mp4", small, 10)
+    other = encode_video(tmp_path / "in" / "day_0003.mp4", np.zeros((10, 48, 96, 3), np.uint8), 10)
     (group,) = grouped(*map(str, (*parts, other)))[1].values()
     assert group == tuple(map(str, parts))
 
@@ -141,8 +140,7 @@ def test_the_command_line_joins_recordings(
     assert quick(*words, "--skip-existing").stderr.count("done before") == 2
     with parts[1].open("ab") as file:
         file.write(b"\0" * 8)
-    again = quick(*words, "--skip-existing", code=None).stderr
-    assert again.count("done before") == 1
+    assert quick(*words, "--skip-existing", code=None).stderr.count("done before") == 1
     assert "single files" in quick(*words, "--excerpts", "cuts", code=2).stderr
 
 

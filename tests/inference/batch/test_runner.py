@@ -195,8 +195,7 @@ def test_inputs_without_enough_memory_between_others_end_no_run(
     shutil.rmtree("out")
     write_video(videos / "b1.mp4", seconds=0.5)
     assert segment("videos/b1.mp4").done == ["videos/b1.mp4"]
-    run = segment(skip_existing=True, out="out")
-    assert run.failed["videos/d.mp4"] == "E_MEMORY"
+    assert segment(skip_existing=True, out="out").failed["videos/d.mp4"] == "E_MEMORY"
 
 
 def test_a_lack_of_memory_is_tried_again(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,8 +320,7 @@ def test_the_result_of_another_video_is_not_replaced(segment: Segment, tmp_path:
         write_video(tmp_path / folder / "a.mp4", seconds=0.5)
     assert segment("x/a.mp4").failed == {}
     saved = Path("out/a.vidattn.json").read_bytes()
-    run = segment("y/a.mp4")
-    assert run.failed == {"y/a.mp4": "E_TAKEN"}
+    assert segment("y/a.mp4").failed == {"y/a.mp4": "E_TAKEN"}
     assert Path("out/a.vidattn.json").read_bytes() == saved
     assert segment(str(tmp_path / "x" / "a.mp4")).failed == {}  # the same, by another name
     assert segment("x", "y").failed == {}

@@ -98,8 +98,7 @@ def test_a_folder_is_watched_until_a_signal(
     assert "2 of 3 inputs complete, 0 in part, 1 failed" in done.stderr
     turns.acts = [lambda: None]
     (folder / "broken.mp4").unlink()
-    again = quick(*words, "--settle", 0)
-    assert again.stderr.count("done before") == 2
+    assert quick(*words, "--settle", 0).stderr.count("done before") == 2
 
 
 def test_a_signal_during_a_video_keeps_its_windows(
