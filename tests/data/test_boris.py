@@ -50,11 +50,7 @@ EVENTS = [
     [5.0, "bert", "eat", "", "", 125],
     [6.0, "bert", "eat", "", "", 150],
 ]
-SPANS = (
-    (Window(1.0, 3.0), "groom [face]"),
-    (Window(1.5, 5.0), "eat"),
-    (Window(3.5, 4.5), "call"),
-)
+SPANS = ((Window(1.0, 3.0), "groom [face]"), (Window(1.5, 5.0), "eat"), (Window(3.5, 4.5), "call"))
 
 
 @pytest.mark.parametrize("name", ["lab.boris", "lab.boris.gz"])

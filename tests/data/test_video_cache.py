@@ -56,8 +56,7 @@ def test_a_cached_video_is_not_opened_again(own: Path) -> None:
 
 def test_a_video_beyond_the_cache_is_read_from_its_file(clips: Path) -> None:
     videos = VideoCache(1)
-    path = str(a_video(clips))
-    with videos.open(path, 240) as video:
+    with videos.open(str(a_video(clips)), 240) as video:
         assert video.frames * video.height * video.width * 3 > 2**20 / 16
         assert video.reader != "memory"
 

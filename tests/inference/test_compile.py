@@ -41,9 +41,7 @@ def test_only_batches_of_one_size_are_compiled(kind: str, monkeypatch: pytest.Mo
     assert {size[0] for size in seen} == {2 if kind != "divided" else 4}
 
 
-def test_halved_batches_are_not_padded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_halved_batches_are_not_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     def compiling(function: object, **_: object) -> Callable[[Tensor], Tensor]:
         def run(batch: Tensor) -> Tensor:
             raise torch.OutOfMemoryError("no room")
@@ -75,10 +73,7 @@ def test_a_failed_compilation_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(
         UsageError, match=r"(?m)--compile: .* here: no working C.. compiler found$"
     ) as e:
-        halves(
-            Scorer(tiny_classifier("divided", 8), fresh()),
-            list(torch.randn(4, 3, 8, 32, 32)),
-        )
+        halves(Scorer(tiny_classifier("divided", 8), fresh()), list(torch.randn(4, 3, 8, 32, 32)))
     assert "leave --compile out" in (e.value.hint or "")
 
 

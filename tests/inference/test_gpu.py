@@ -33,16 +33,7 @@ def test_both_attentions_take_the_flash_kernel(attend: Attend) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "device",
-    [
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=[pytest.mark.gpu, here],
-        ),
-    ],
-)
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, here])])
 def test_every_way_has_a_line(device: str) -> None:
     words = [sys.executable, str(SCRIPT), "--device", device, *TINY]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

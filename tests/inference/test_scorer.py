@@ -8,13 +8,7 @@ import pytest
 import torch
 
 from tests.helpers import tiny_classifier
-from vidattn.config import (
-    ClipConfig,
-    Conv2dConfig,
-    Conv3dConfig,
-    ModelConfig,
-    TimeSformerConfig,
-)
+from vidattn.config import ClipConfig, Conv2dConfig, Conv3dConfig, ModelConfig, TimeSformerConfig
 from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer, batch_size_of
 from vidattn.models import device

@@ -33,10 +33,7 @@ SMALL: dict[str, tuple[str, ModelConfig]] = {
     "pysf_i3d_nln": ("pyslowfast-i3d", replace(I3D, non_local=NON_LOCAL)),
     "pysf_i3d_nln_dot": ("pyslowfast-i3d", replace(I3D, non_local=((1, 1),), affinity="dot")),
     "pysf_slowfast_8x8": ("pyslowfast-slowfast", SLOWFAST),
-    "pysf_slowfast_4x16": (
-        "pyslowfast-slowfast",
-        replace(SLOWFAST, slow_step=8, lateral_kernel=5),
-    ),
+    "pysf_slowfast_4x16": ("pyslowfast-slowfast", replace(SLOWFAST, slow_step=8, lateral_kernel=5)),
     "pysf_slowfast_r101_50_50": (
         "pyslowfast-slowfast",
         replace(SLOWFAST, lateral_kernel=5, blocks=conv3d.R101, temporal_blocks=6),
@@ -118,11 +115,7 @@ FULL: dict[str, tuple[str, ModelConfig, tuple[int, ...]]] = {
     "x3d_l": ("pyslowfast-x3d", conv3d.VARIANTS["x3d-l"], (16, 312)),
     "ptv_x3d_l": ("pytorchvideo-x3d", conv3d.VARIANTS["x3d-l"], (16, 312)),
     "slowfast_8x8_r50": ("pyslowfast-slowfast", conv3d.SLOWFAST, (32, 224)),
-    "slowfast_4x16_r50": (
-        "pyslowfast-slowfast",
-        conv3d.VARIANTS["slowfast-r50-4x16"],
-        (32, 224),
-    ),
+    "slowfast_4x16_r50": ("pyslowfast-slowfast", conv3d.VARIANTS["slowfast-r50-4x16"], (32, 224)),
     "ptv_slowfast_8x8_r50": ("pytorchvideo-slowfast", conv3d.SLOWFAST, (32, 224)),
     "tsm_r50_8f_k400": ("tsm", conv2d.TSM, (8, 224)),
     "tsm_r50_16f_ssv2": ("tsm", replace(conv2d.TSM, classes=174, frames=16), (16, 224)),

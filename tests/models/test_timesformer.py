@@ -116,8 +116,7 @@ def test_drop_path_drops_whole_rows_in_training_only() -> None:
 
 def test_initial_values_are_those_of_the_official_code() -> None:
     torch.manual_seed(0)
-    model = TimeSformer(TimeSformerConfig(classes=400, depth=2))
-    for name, value in model.named_parameters():
+    for name, value in TimeSformer(TimeSformerConfig(classes=400, depth=2)).named_parameters():
         if name == "time" or ".out." in name or (name.endswith("bias") and "patch" not in name):
             assert (value == 0).all(), name
         elif "norm" in name:

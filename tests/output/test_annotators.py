@@ -75,11 +75,7 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
     settings = Settings(start_timecode=start)
     hostile = ('<&"\x00>', "]]>\u2028")
     timeline = timeline_cut_at(
-        NTSC,
-        [0, 50, 75, 100],
-        labels=hostile,
-        settings=settings,
-        decoding=QUIET,
+        NTSC, [0, 50, 75, 100], labels=hostile, settings=settings, decoding=QUIET
     )
     root = etree.fromstring(render(timeline, "fcpxml").encode())
     definition = etree.DTD(io.StringIO(FCPXML))

@@ -19,9 +19,7 @@ from vidattn.types import VideoInfo, Window
 
 def test_segments_are_shared_among_the_parts_of_days_they_lie_in() -> None:
     late = two_windows(
-        input=VideoInfo(start_offset=0.5),
-        unreadable=((Window(4, 6), "E_DECODE"),),
-        duration=6.0,
+        input=VideoInfo(start_offset=0.5), unreadable=((Window(4, 6), "E_DECODE"),), duration=6.0
     )
     parts = day_parts(with_start_time(late, "2024-05-01T23:59:56.5+02:00").to_dict())
     before, after = ("2024-05-01", 47), ("2024-05-02", 0)

@@ -126,8 +126,7 @@ def test_gathered_scores_agree_with_the_weights_written_out() -> None:
     windows = sliding(20, 5, 1.5)
     scores = rng.dirichlet(np.ones(4), len(windows))
     cells = cut_cells(windows)
-    fused = fuse_scores(windows, scores, cells)
-    for cell, row in zip(cells, fused, strict=True):
+    for cell, row in zip(cells, fuse_scores(windows, scores, cells), strict=True):
         weights = np.array([weight(w, cell) for w in windows])
         mean = np.exp((weights[:, None] * np.log(np.maximum(scores, 1e-5))).sum(0) / weights.sum())
         assert row == pytest.approx(mean / mean.sum(), abs=1e-5)

@@ -35,11 +35,7 @@ def spans(timeline: Timeline) -> list[tuple[float, float, str]]:
 
 
 def test_labels_that_hold_at_once_overlap_and_none_is_background() -> None:
-    assert spans(several(SCORES)) == [
-        (0, 2, "walk"),
-        (1, 3, "talk"),
-        (3, 4, "background"),
-    ]
+    assert spans(several(SCORES)) == [(0, 2, "walk"), (1, 3, "talk"), (3, 4, "background")]
     assert several(SCORES).segments[1].score == pytest.approx(0.8)
 
 

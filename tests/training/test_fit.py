@@ -393,10 +393,7 @@ os._exit(0)
 def test_a_run_of_two_processes_can_be_finished_by_one(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts" / "run"
     words = json.dumps(to_plain(TINY)), parts
-    assert together("import vidattn.training.fit, os\n" + HALF, tmp_path / "out", *words) == [
-        3,
-        3,
-    ]
+    assert together("import vidattn.training.fit, os\n" + HALF, tmp_path / "out", *words) == [3, 3]
     run(parts, resume=True)
     clips = torch.randn(8, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

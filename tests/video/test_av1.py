@@ -27,9 +27,7 @@ def packets_of(path: Path) -> tuple[bytes, list[bytes]]:
 
 
 @needs_encoder
-def test_frames_read_with_gaps_are_those_of_a_whole_decode(
-    make: Make,
-) -> None:
+def test_frames_read_with_gaps_are_those_of_a_whole_decode(make: Make) -> None:
     path = make(LONG)
     extradata, packets = packets_of(path)
     question = droppable_test("av1", extradata)
@@ -55,9 +53,7 @@ def test_unknown_units_are_not_dropped(make: Make) -> None:
 
 
 @needs_encoder
-def test_a_new_sequence_header_counts_from_where_it_stands(
-    make: Make,
-) -> None:
+def test_a_new_sequence_header_counts_from_where_it_stands(make: Make) -> None:
     extradata, packets = packets_of(make(LONG))
     question = av1.Droppable(extradata)
     sequence = next(packet for packet in packets if question(memoryview(packet)))

@@ -132,8 +132,7 @@ def write_boxes(path: Path, form: str) -> Path:
 def test_a_crop_follows_boxes_and_moves_between_them(
     chase: Path, tmp_path: Path, form: str
 ) -> None:
-    boxes = write_boxes(tmp_path / "boxes", form)
-    with open_video(chase, framing=framing(str(boxes))) as video:
+    with open_video(chase, framing=framing(str(write_boxes(tmp_path / "boxes", form)))) as video:
         frames = dict(video.stream([2, 6, 10]))
     for frame in frames.values():
         assert frame.shape == (48, 48, 3)  # 1.2 times the box

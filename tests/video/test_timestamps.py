@@ -292,8 +292,7 @@ def test_repaired_times_rise_whatever_the_stamps() -> None:
                 stamps[at] = stamps[max(at - 1, 0)]
             elif stamps[at] != NO_PTS:
                 stamps[at] += int(rng.integers(-100, 100))
-        jumps = np.zeros(count, np.bool_)
-        for mask in (None, jumps):
+        for mask in (None, np.zeros(count, np.bool_)):
             fixed = repair(stamps, 40.0, mask)
             if fixed is not None:
                 assert fixed.ticks.shape == (count,)

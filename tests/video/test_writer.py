@@ -140,8 +140,7 @@ def test_a_part_is_copied_from_key_frame_to_key_frame_only(tmp_path: Path) -> No
         opened = psutil.Process(recorder._process.pid).num_fds()
         assert recorder.copy(tmp_path / "b.mp4", Window(0.42, 1.2), 0.1) == Window(0.4, 1.2)
         assert recorder.copy(tmp_path / "c.mp4", Window(0.6, 1.2), 0.1) is None
-        times = video.times[10:20]
-        with recorder.recording(tmp_path / "d.mp4", (96, 64), times, 0.8):
+        with recorder.recording(tmp_path / "d.mp4", (96, 64), video.times[10:20], 0.8):
             for index, frame in video.stream(range(10, 20)):
                 recorder.write(index - 10, frame)
         assert psutil.Process(recorder._process.pid).num_fds() == opened

@@ -301,8 +301,7 @@ def test_ignored_names_of_a_log_cannot_become_calls(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
             return getattr, ("text", "upper")
 
-    path = official(tmp_path / "a.pyth", model(), extra=Getter())
-    with snapshot_file(path) as file:
+    with snapshot_file(official(tmp_path / "a.pyth", model(), extra=Getter())) as file:
         state, beside = torch_checkpoint.read_checkpoint(file)
     assert type(beside["extra"]).__name__ == "InertObject"
     assert "cls_token" in state

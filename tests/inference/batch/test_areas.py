@@ -158,10 +158,7 @@ def test_a_run_that_is_closed_keeps_what_each_area_has(
     ):
         pass
     done = [Timeline.from_json(path.read_bytes()) for path in sorted(out.glob("*.json"))]
-    assert [labels(one)[-1] for one in done] == [
-        (Window(2, 4), "green"),
-        (Window(0, 4), "blue"),
-    ]
+    assert [labels(one)[-1] for one in done] == [(Window(2, 4), "green"), (Window(0, 4), "blue")]
 
 
 def test_areas_are_classified_alike(arenas: Path, colors: Classifier, tmp_path: Path) -> None:
@@ -249,6 +246,5 @@ def test_an_explanation_is_of_the_area(video: Path, model: Path, tmp_path: Path)
     ):
         index = explanation.frames[0]
         assert np.array_equal(part.read([index])[0], whole.read([index])[0][:48, 16:64])
-    path = write_heatmap_video(explanation, tmp_path / "heat.mp4")
-    with vidattn.open_video(path) as drawn:
+    with vidattn.open_video(write_heatmap_video(explanation, tmp_path / "heat.mp4")) as drawn:
         assert drawn.width == drawn.height
