@@ -62,15 +62,8 @@ def test_the_installation_is_listed(quick: Run) -> None:
     assert report["network"] == "not to be used"
     text = quick("doctor", "--offline").stdout
     assert [line.split()[0] for line in text.splitlines()] == [
-        "vidattn",
-        "cpu",
-        "devices",
-        "readers",
-        "sandbox",
-        "cache",
-        "models",
-        "network",
-    ]
+        "vidattn", "cpu", "devices", "readers", "sandbox", "cache", "models", "network",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["segment", "classify", "doctor"])

@@ -28,16 +28,10 @@ SECONDS = {
 """Durations that headers, containers or frame rates get wrong more often than not."""
 
 WHOLE_AFTER_ALL = {
-    "-video-with-dash-.mp4",
-    "cover_art_second_stream.mkv",
-    "failing_audio.mp4",
-    "frame_exceeds_screen.gif",
-    "no_duration.webm",
-    "pts_start_8s.mp4",
-    "resolution_change.h264",
-    "single_frame.mp4",
-    "unordered.mov",
-}
+    "-video-with-dash-.mp4", "cover_art_second_stream.mkv", "failing_audio.mp4",
+    "frame_exceeds_screen.gif", "no_duration.webm", "pts_start_8s.mp4",
+    "resolution_change.h264", "single_frame.mp4", "unordered.mov",
+}  # fmt: skip
 """Odd files whose every frame can be shown all the same."""
 
 IN_PART = {"corrupt_mid_stream.mp4", "no_timescale.mp4", "truncated_claims_35s.mp4"}

@@ -59,14 +59,8 @@ def test_steps_repeated_after_an_interruption_count_once(tmp_path: Path) -> None
     accumulator = reading.EventAccumulator(str(tmp_path / "board")).Reload()
     points = [(point.step, point.value) for point in accumulator.Scalars("train/loss")]
     assert points == [
-        (1, 1.0),
-        (2, 2.0),
-        (3, 3.0),
-        (4, 4.0),
-        (5, 1.0),
-        (6, 1.0),
-        (7, pytest.approx(7 / 6)),
-    ]
+        (1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 1.0), (6, 1.0), (7, pytest.approx(7 / 6)),
+    ]  # fmt: skip
     assert [point.step for point in accumulator.Scalars("validation/top1")] == [4]
 
 

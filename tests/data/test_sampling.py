@@ -160,13 +160,9 @@ def test_views_are_echoed_in_words(text: str, words: str) -> None:
 def test_views_take_all_crops_of_a_clip_before_the_next_clip() -> None:
     crops = views(ViewConfig(3, 2), [np.array([0, 1]), [5, 6]])
     assert [(v.indices, v.crop) for v in crops] == [
-        ((0, 1), "start"),
-        ((0, 1), "center"),
-        ((0, 1), "stop"),
-        ((5, 6), "start"),
-        ((5, 6), "center"),
-        ((5, 6), "stop"),
-    ]
+        ((0, 1), "start"), ((0, 1), "center"), ((0, 1), "stop"), ((5, 6), "start"),
+        ((5, 6), "center"), ((5, 6), "stop"),
+    ]  # fmt: skip
     assert [v.crop for v in views(ViewConfig(1, 1), [[0]])] == ["center"]
     with pytest.raises(UsageError, match="3 spatial crops of 2 clips asked for, 1 clips given"):
         views(ViewConfig(3, 2), [[0]])

@@ -235,12 +235,8 @@ def test_average_precision_by_hand() -> None:
     """
     expected = [(0, 0, 10), (0, 20, 30), (1, 0, 10), (1, 50, 60)]
     detections = [
-        (0, 0, 10, 0.9),
-        (0, 40, 50, 0.8),
-        (1, 0, 10, 0.7),
-        (2, 0, 10, 0.6),
-        (0, 20, 30, 0.5),
-    ]
+        (0, 0, 10, 0.9), (0, 40, 50, 0.8), (1, 0, 10, 0.7), (2, 0, 10, 0.6), (0, 20, 30, 0.5),
+    ]  # fmt: skip
     by_hand = (1 + 2 / 3 + 3 / 5) / 4
     assert precision(detections, expected, 0.5) == pytest.approx([by_hand])
     for seed in range(5):  # rows in any order

@@ -68,12 +68,9 @@ def test_brackets_move_the_boundaries_to_the_moment(page: Page, tmp_path: Path) 
     to(page, 3.125)
     keys(page, "]")  # jump ends here, and run starts
     assert spans(page) == [
-        (0, 1, "walk"),
-        (1, 1.5, "run"),
-        (1.5, 2.25, "walk"),
-        (2.25, 3.125, "jump"),
+        (0, 1, "walk"), (1, 1.5, "run"), (1.5, 2.25, "walk"), (2.25, 3.125, "jump"),
         (3.125, 4, "run"),
-    ]
+    ]  # fmt: skip
     assert [row[3] for row in page.ask(SPANS)] == [False, False, True, True, True]
     to(page, 0.5)
     keys(page, "[")  # nothing comes before the first: background does now

@@ -22,22 +22,10 @@ from vidattn.timeline import Decoding, Timeline
 from vidattn.types import ModelInfo, Window
 
 HOSTILE = (
-    "=cmd|' /C calc'!A0",
-    "+1",
-    "-rf",
-    "@SUM(A1)",
-    "\tx",
-    "\rx",
-    'a,b;"c"\nd',
-    "<script>alert(1)</script>",
-    "1 --> 2",
-    "\x1b]0;title\x07[/b]",
-    "\udcff.mp4",
-    "\u2028\u2029\u0085\x00",
-    "",
-    "   ",
-    "日本語 🎬 Ünïcode",
-)
+    "=cmd|' /C calc'!A0", "+1", "-rf", "@SUM(A1)", "\tx", "\rx", 'a,b;"c"\nd',
+    "<script>alert(1)</script>", "1 --> 2", "\x1b]0;title\x07[/b]", "\udcff.mp4",
+    "\u2028\u2029\u0085\x00", "", "   ", "日本語 🎬 Ünïcode",
+)  # fmt: skip
 """Names and labels as strangers make them."""
 
 

@@ -52,18 +52,9 @@ def test_a_folder_of_clips_trains_a_classifier(folder: Path, tmp_path: Path) -> 
     events = run(folder, tmp_path)
     kinds = [type(event).__name__ for event in events]
     assert kinds == [
-        "TrainingNote",
-        "TrainingNote",
-        "StepDone",
-        "StepDone",
-        "EpochDone",
-        "CheckpointSaved",
-        "StepDone",
-        "StepDone",
-        "EpochDone",
-        "CheckpointSaved",
-        "Verdict",
-    ]
+        "TrainingNote", "TrainingNote", "StepDone", "StepDone", "EpochDone", "CheckpointSaved",
+        "StepDone", "StepDone", "EpochDone", "CheckpointSaved", "Verdict",
+    ]  # fmt: skip
     classifier = load(str(tmp_path / "model.safetensors"))
     assert classifier.labels == CLASSES
     card = classifier.card
