@@ -14,6 +14,7 @@ from vidattn.config.labels import load_labels
 from vidattn.data.check.alike import find_alike
 from vidattn.data.check.dataset import DatasetCheck, check_dataset, open_splits
 from vidattn.data.check.file import CheckedFile
+from vidattn.errors import DataError
 from vidattn.video import open_video
 
 
@@ -240,6 +241,8 @@ def test_a_missing_split_is_listed_and_an_empty_dataset_refused(root: Path, tmp_
     verdict, _ = checked(table(root, "train/walk/0.mp4,a,,,train"))
     assert not verdict["sound"]
     assert kinds(verdict) == {"split": 1}
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+        open_splits(str(tmp_path / "nowhere"))
 
 
 def test_an_audit_that_is_given_up_ends_its_decoders(root: Path) -> None:
