@@ -40,8 +40,8 @@ measure: a run resumed beside other programs would round differently. No GPU was
 CPU_BATCH_MACS, CPU_BATCH = 25e9, 16
 """On a CPU larger batches pay up to this much work: the activations of one ViT-B clip of 8 x 224
 (196e9) exceed the caches. In batches of 8 such a clip takes 1.1 times as long as alone
-and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes 2.7 times as long as in a batch
-of 16, beyond which nothing is gained (`examples/benchmarks/batches.py`)."""
+and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes twice as long as in a batch of
+16, beyond which nothing is gained (`examples/benchmarks/batches.py`)."""
 
 T = TypeVar("T")
 
