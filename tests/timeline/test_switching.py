@@ -61,7 +61,7 @@ def test_a_video_of_many_switches_keeps_them_all() -> None:
 def test_the_cost_of_a_switch_follows_from_how_many_there_are() -> None:
     path = path_of(scores([0, 1, 2, 0] * 9, 0.999).repeat(3, axis=0))  # 27 switches
     share = (4 + 27) / (12 + 108 - 0.75 * 27)
-    assert path.switch_cost == pytest.approx(log((1 - share) / share * 2), rel=1e-3)
+    assert path.switch_cost == pytest.approx(log((1 - share) / share * 2), rel=2e-3)
 
 
 def test_the_cost_of_a_switch_at_cuts_is_learned_apart() -> None:
@@ -187,7 +187,7 @@ def test_a_boundary_near_a_shot_cut_lies_at_the_nearest_one() -> None:
 def test_labels_change_at_cuts_in_a_video_that_changes_there() -> None:
     labels = [0] * 6 + [1] * 6 + [2] * 6 + [1] + [0] * 6
     rows = scores(labels, 0.7)
-    rows[18] = [0.15, 0.7, 0.15]
+    rows[18] = [0.25, 0.5, 0.25]
     spans = windows(len(rows))
     cuts = (6.0, 12.0, 18.0, 19.0)
     assert changes(path_of(rows)) != list(cuts)

@@ -5,6 +5,9 @@ than its neighbors: it may take all of a shot for something else, and so steadil
 of its answer is one of what is shown. Both can be seen without any truth, by how often two windows
 of a segment that share no frame agree. The more they do, the more a change of answer counts, and
 the less the answer of many windows counts for more than that of one.
+
+Before there are segments, windows at several distances tell: they agree the less often the more
+segments end between them, and by how much less tells how often those of one segment do.
 """
 
 from __future__ import annotations
@@ -14,12 +17,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.timeline.chain import USUAL_CHANCES, USUAL_SWITCHES
 from vidattn.timeline.decoding import LEAST
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 FEWEST, MOST = 5, 2000
 """Pairs from which anything is told, and of which it is told."""
+DISTANCES = 4
+"""Window lengths at most between windows that are compared before there are segments."""
+USUAL_SHARE = 1 - USUAL_SWITCHES / USUAL_CHANCES
+"""Of pairs of neighbors the least share that is taken to lie in one segment."""
+LASTING = np.linspace(USUAL_SHARE, 0.98, 17)
+"""Such shares, of which the likeliest is found."""
+DOUBT = 2
+"""Pairs that agree by chance alone, in addition to those there are."""
 POWERS = 1.25 ** np.arange(10)
 """Of the scores, that are tried; 7.5 at most."""
 
@@ -32,8 +45,6 @@ class Agreement:
     """Log-probabilities of the first and the second window of each pair [2, N, K]."""
     share: float
     """Of all pairs the share that has one likeliest label."""
-    error: float
-    """Its standard error."""
 
     def expected(self, power: float = 1.0) -> float:
         """The share that scores, raised to a power, promise of windows that err independently."""
@@ -45,8 +56,7 @@ class Agreement:
     @property
     def sharpness(self) -> float:
         """The power, 1 or more, at which scores promise as much agreement as there is."""
-        sure = self.share - self.error
-        found = (power for power in POWERS.tolist() if self.expected(power) >= sure)
+        found = (power for power in POWERS.tolist() if self.expected(power) >= self.share)
         return next(found, float(POWERS[-1]))
 
     @property
@@ -64,15 +74,65 @@ def find_agreement(
 
     scores: probabilities [N, K]; edges: [N, 2], seconds, rising; segments: of each window.
     """
-    later = np.searchsorted(edges[:, 0], edges[:, 1] - 1e-6)  # the first that shares no frame
-    first = np.flatnonzero(later < len(edges))
-    first = first[segments[first] == segments[later[first]]]
+    first, other = _pairs(edges, segments)
     if len(first) < FEWEST:
         return None
-    first = first[:: -(-len(first) // MOST)]
     best = scores.argmax(axis=1)
-    share = float((best[first] == best[later[first]]).mean())
-    overlap = max(float(np.median(later[first] - first)), 1.0)
-    error = np.sqrt(share * (1 - share) * overlap / len(first))
-    pairs = np.stack([scores[first], scores[later[first]]])
-    return Agreement(np.log(np.maximum(pairs, LEAST)), share, float(error))
+    return Agreement(_logs(scores, first, other), float((best[first] == best[other]).mean()))
+
+
+def expect_agreement(
+    scores: NDArray[np.floating], edges: Floats, shots: NDArray[np.integer]
+) -> Agreement | None:
+    """As `find_agreement`, for segments that are not known yet. shots: of each window, which may
+    have several segments.
+
+    Of neighbors the share P lies in one segment, and P**n of windows n times as far apart. All
+    others agree by chance.
+    """
+    best = scores.argmax(axis=1)
+    chance = float(np.square(np.bincount(best) / len(best)).sum())
+    pairs = [_pairs(edges, shots, distance) for distance in range(1, DISTANCES + 1)]
+    if len(pairs[0][0]) < FEWEST:
+        return None
+    pairs = [pair for pair in pairs if len(pair[0])]
+    shares = np.array([(best[first] == best[other]).mean() for first, other in pairs])
+    counts = np.array([len(first) for first, _ in pairs]) / _windows_at_once(edges)
+    lasting = _likeliest_share(shares - chance, counts / (2 * shares * (1 - shares)).clip(0.1))
+    known = (shares[0] - chance) * counts[0] / (counts[0] + DOUBT)
+    return Agreement(_logs(scores, *pairs[0]), min(chance + known / lasting, 1.0))
+
+
+def _likeliest_share(more: Floats, weights: Floats) -> float:
+    """The one of LASTING that explains by how much more than chance windows at rising distances
+    agree. weights: of the squares of what is not explained, in nats."""
+    falling = LASTING[:, None] ** np.arange(1, len(more) + 1)
+    within = (weights * falling * more).sum(axis=1) / (weights * np.square(falling)).sum(axis=1)
+    rest = more - np.clip(within, 0, 1)[:, None] * falling
+    stays = USUAL_CHANCES - USUAL_SWITCHES
+    usual = USUAL_SWITCHES * np.log(1 - LASTING) + stays * np.log(LASTING)
+    return float(LASTING[np.argmax(usual - (weights * np.square(rest)).sum(axis=1))])
+
+
+def _pairs(
+    edges: Floats, groups: NDArray[np.integer], distance: int = 1
+) -> tuple[Indices, Indices]:
+    """Pairs of windows of one group that are so many windows without a common frame apart."""
+    following = np.append(np.searchsorted(edges[:, 0], edges[:, 1] - 1e-6), len(edges))
+    other = np.arange(len(edges))
+    for _ in range(distance):
+        other = following[other]
+    first = np.flatnonzero(other < len(edges))
+    first = first[groups[first] == groups[other[first]]]
+    return first, other[first]
+
+
+def _windows_at_once(edges: Floats) -> float:
+    """Windows that share frames with one of them, which tell less than so many others."""
+    later = np.searchsorted(edges[:, 0], edges[:, 1] - 1e-6)
+    return max(float(np.median(later - np.arange(len(edges)))), 1.0)
+
+
+def _logs(scores: NDArray[np.floating], first: Indices, other: Indices) -> NDArray[np.floating]:
+    some = slice(None, None, -(-len(first) // MOST))
+    return np.log(np.maximum(np.stack([scores[first[some]], scores[other[some]]]), LEAST))

@@ -29,7 +29,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.timeline.agreement import Agreement, find_agreement
+from vidattn.timeline.agreement import Agreement, expect_agreement, find_agreement
 from vidattn.timeline.chain import Bins, label_posteriors, learn_costs
 from vidattn.timeline.decoding import LEAST, Labels, most_likely_path
 from vidattn.timeline.segments import Indices, Segment, average_rows, edges_of
@@ -160,24 +160,25 @@ class PathModel:
 
     def _agreement(self, labels: Labels) -> Agreement | None:
         """How far windows of one label and one shot agree."""
-        ends = (np.diff(labels, prepend=labels[:1]) != 0) | self._at_cut
-        ends[self._apart] = True
-        cells = np.searchsorted(
-            [cell.start for cell in self._cells], self._windows.centers, "right"
-        )
-        return find_agreement(self._windows.scores, self._windows.edges, np.cumsum(ends)[cells - 1])
+        changes = np.diff(labels, prepend=labels[:1]) != 0
+        return find_agreement(self._windows.scores, self._windows.edges, self._parts(changes))
+
+    def _parts(self, begins: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Of each window the part of the video, which end at some cells, at cuts and at gaps."""
+        begins = begins | self._at_cut
+        begins[self._apart] = True
+        starts = [cell.start for cell in self._cells]
+        cells = np.searchsorted(starts, self._windows.centers, "right")
+        return np.asarray(np.cumsum(begins)[cells - 1])
 
     @cached_property
     def _learned(self) -> tuple[list[Floats], Floats, Labels]:
         """The evidence of each block, sharpened where windows agree more than they promise, the
         costs of a switch elsewhere and at a cut that follow from it, and the most likely labels."""
-        evidence = self._evidence
-        costs = learn_costs(self._bins(evidence))
-        labels = self._likely(evidence, costs)
-        agreement = self._agreement(labels)
-        if agreement is None or (sharpness := agreement.sharpness) == 1:
-            return evidence, costs, labels
-        evidence = [block * sharpness for block in evidence]
+        shots = self._parts(np.zeros(len(self._cells), np.bool_))
+        agreement = expect_agreement(self._windows.scores, self._windows.edges, shots)
+        sharpness = 1.0 if agreement is None else agreement.sharpness
+        evidence = [block * sharpness for block in self._evidence]
         costs = learn_costs(self._bins(evidence))
         return evidence, costs, self._likely(evidence, costs)
 
