@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from typer.main import get_command
@@ -29,7 +30,11 @@ ROOT = Path(__file__).parent.parent
 GUIDES = sorted((ROOT / "examples" / "guides").glob("*.md"))
 LONG = {"movies-and-archives", "tour", "weights-and-export"}
 """Guides that take ten seconds and more, which are run with the slow tests."""
-BLOCK = re.compile(r"(?:<!-- (options only): .*? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"(?:<!-- (options only): .*? -->\n)?```(sh|python)\n(.*?)```(?:\n\n```text\n(.*?)```)?",
+    re.DOTALL,
+)
+NUMBER = re.compile(r"[-+]?\d[\d.,:]*")
 EXIT_CODE = re.compile(r"\s+# exit code (\d+)(?: or (\d+))?$")
 SHORT_TRAINING = [
     *("--epochs", "1", "--batch-size", "4", "--device", "cpu"),
@@ -48,10 +53,32 @@ class Command:
     """The file that stdout is redirected to."""
 
 
-def blocks(guide: Path) -> list[tuple[bool, str, str]]:
-    """(only its options are checked, language, text) of every block to run."""
+class Block(NamedTuple):
+    """A block of a guide to run."""
+
+    options_only: bool
+    """Whether only the options of its commands are checked."""
+    language: str
+    text: str
+    shown: str
+    """The output below it, or some lines of that; empty for none."""
+
+
+def blocks(guide: Path) -> list[Block]:
     examples = BLOCK.findall(guide.read_text(encoding="utf-8"))
-    return [(bool(marker), language, text) for marker, language, text in examples]
+    return [Block(bool(marker), *rest) for marker, *rest in examples]
+
+
+def as_printed(text: str) -> list[str]:
+    """The lines of an output; numbers may differ where a machine computes differently."""
+    plain = re.sub("#+", "#", NUMBER.sub("0", text.replace("under a second", "about 0")))
+    return [" ".join(line.split()) for line in plain.splitlines() if line.strip()]
+
+
+def require_printed(shown: str, printed: str) -> None:
+    """Raise unless all lines that a guide shows are printed, but for a line of three dots."""
+    missing = [line for line in as_printed(shown) if line not in {*as_printed(printed), "..."}]
+    assert missing == [], printed
 
 
 def parse_commands(text: str) -> Iterator[Command]:
@@ -76,13 +103,13 @@ def check_options(words: list[str]) -> None:
     command.make_context("vidattn", rest, resilient_parsing=False).close()
 
 
-def run(command: Command) -> None:
-    """Run a line in this process."""
+def run(command: Command, *, as_shown: bool = False) -> None:
+    """Run a line in this process; as_shown: with the very options of the guide."""
     name, *rest = command.words
     if name == "vidattn" and "train" in rest[:1]:
         rest[1:1] = SHORT_TRAINING[:6] if "--resume" in rest else SHORT_TRAINING
         rest = [word for i, word in enumerate(rest) if not _is_unused(rest, i)]
-    if name == "vidattn" and "teach" in rest[:1] and "--flow" not in rest:
+    if name == "vidattn" and "teach" in rest[:1] and "--flow" not in rest and not as_shown:
         rest += ["--flow", "off"]  # auto tries both, which takes seconds
     with contextlib.ExitStack() as stack:
         if command.target:
@@ -108,7 +135,7 @@ def make_files(guide: str, folder: Path) -> None:
     short = write_video(folder / "movie.mp4", 3)
     (folder / "examples").symlink_to(ROOT / "examples")
     if guide == "movies-and-archives":
-        places = ["archive/a.mp4", "archive/deep/b.mp4", "tapes/t_0001.mp4", "tapes/t_0002.mp4"]
+        places = ["tapes/tape_0001.mp4", "tapes/tape_0002.mp4"]
     elif guide == "camera-traps":
         places = [f"traps/site-{site}/IMG_000{n}.mp4" for site in "ab" for n in (1, 2)]
         (folder / "list.txt").write_text("traps/site-a/IMG_0001.mp4\n")
@@ -193,7 +220,12 @@ def restored_signals() -> Iterator[None]:
     mostly_slow(GUIDES, *(path for path in GUIDES if path.stem not in LONG)),
     ids=lambda path: path.stem,
 )
-def test_guide_commands_run(guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guide_commands_run_and_print_what_is_shown(
+    guide: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     make_files(guide.stem, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
@@ -201,21 +233,26 @@ def test_guide_commands_run(guide: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "1")
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     names: dict[str, object] = {}
-    for options_only, language, text in blocks(guide):
-        if language == "python":
-            exec(compile(text, guide.name, "exec"), names)
+    for block in blocks(guide):
+        capsys.readouterr()
+        if block.language == "python":
+            exec(compile(block.text, guide.name, "exec"), names)
             continue
-        for command in parse_commands(text):
-            check_options(command.words) if options_only else run(command)
+        for command in parse_commands(block.text):
+            if block.options_only:
+                check_options(command.words)
+            else:
+                run(command, as_shown=bool(block.shown))
+        require_printed(block.shown, "".join(capsys.readouterr()))
 
 
 def test_few_commands_are_only_parsed() -> None:
     commands = [
-        (options_only, command)
+        (block.options_only, command)
         for guide in GUIDES
-        for options_only, language, text in blocks(guide)
-        if language == "sh"
-        for command in parse_commands(text)
+        for block in blocks(guide)
+        if block.language == "sh"
+        for command in parse_commands(block.text)
     ]
     assert sum(options_only for options_only, _ in commands) <= len(commands) / 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidattn.training.doubts import find_alike, find_mistakes
+from vidattn.training.doubts import Doubt, find_alike, find_mistakes, summarize
 from vidattn.types import Item, Window
 
 
@@ -22,3 +22,9 @@ def test_doubts_name_the_area_of_a_sample_that_has_one() -> None:
     assert [one.about.get("roi") for one in mistakes] == ["left", "right", None]
     assert mistakes[0].text.startswith("a.mp4 (left) 0.00-2.00 s: labeled sit, looks like run")
     assert "roi" not in mistakes[2].about
+
+
+def test_findings_are_counted_by_kind() -> None:
+    found = [Doubt("leak", "")] * 2 + [Doubt("repeat", ""), Doubt("rare", "")]
+    assert summarize(found) == "2 pairs in two groups, 1 repeated sample"
+    assert summarize(found[:1]) == "1 pair in two groups"

@@ -28,8 +28,6 @@ from vidattn.types import BlankVerdict
 
 OVERLAP = 0.5
 """Of the windows, as in teaching."""
-LEAST = 1e-9
-"""The least probability of a window."""
 DIGITS = 6
 """Of an activity: closer ones are ties, which count as looking as empty."""
 
@@ -55,13 +53,12 @@ def require_blank(classifier: Classifier, loss: float = 1.0) -> int:
 
 
 def measure_activity(scores: NDArray[np.floating], blank: int) -> float:
-    """How likely something happens, 0 to 1: by the mean of the logits of all windows.
+    """How likely something happens in the window in which most does, 0 to 1: an animal may be
+    there for a moment of a long video.
 
     scores: probabilities [N, K]. blank: the label of nothing.
     """
-    logits = np.log(np.maximum(np.asarray(scores, np.float64), LEAST)).mean(0)
-    shares = np.exp(logits - logits.max())
-    return round(float(1 - shares[blank] / shares.sum()), DIGITS)
+    return round(min(max(1 - float(scores[:, blank].min()), 0.0), 1.0), DIGITS)
 
 
 def blank_risk(examples: Sequence[float], activity: float) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.config.labels import find_blank
-from vidattn.evaluation.metrics import exact_interval
+from vidattn.evaluation.metrics import exact_interval, log_probabilities
 from vidattn.inference.blank import DIGITS, blank_risk
 from vidattn.training.cross_validation import CrossValidation, Study
 
@@ -17,47 +18,54 @@ LOSS = 0.05
 """The loss for which the costs are measured."""
 
 
-def active_examples(study: Study, verdict: CrossValidation, labels: Sequence[str]) -> list[float]:
-    """The activity of each sample in which something happens, rising; none without a class of blank
-    ones, and of models of several labels at once."""
-    active = _activities(study, verdict, labels)
-    return [] if active is None else sorted(active[0].tolist())
+@dataclass(frozen=True, eq=False)
+class Activities:
+    """How active samples look to heads that have not seen them."""
+
+    active: NDArray[np.float64]
+    """Of those in which something happens."""
+    blank: NDArray[np.float64]
+    groups: NDArray[np.str_]
+    """Of the active ones."""
+
+    @property
+    def examples(self) -> tuple[float, ...]:
+        """Those of samples in which something happens, rising."""
+        return tuple(sorted(self.active.tolist()))
+
+    def report(self) -> dict[str, Any]:
+        """What is lost of the samples in which something happens, and found of the blank ones, at
+        LOSS. The threshold of each group comes from the others."""
+        risks = [
+            blank_risk(self.active[self.groups != group].tolist(), activity)
+            for activity, group in zip(self.active, self.groups, strict=True)
+        ]
+        lost = sum(risk <= LOSS for risk in risks)
+        removed = sum(blank_risk(self.examples, activity) <= LOSS for activity in self.blank)
+        return {
+            "loss": LOSS,
+            "active": len(self.active),
+            "lost": lost,
+            "lost_interval": list(exact_interval(lost, len(self.active))),
+            "blank": len(self.blank),
+            "removed": removed,
+        }
 
 
-def measure_blank(
+def measure_activities(
     study: Study, verdict: CrossValidation, labels: Sequence[str]
-) -> dict[str, Any] | None:
-    """What is lost of the samples in which something happens, and found of the blank ones, at LOSS;
-    None without a class of blank ones. The threshold of each group comes from the others."""
-    found = _activities(study, verdict, labels)
-    if found is None:
-        return None
-    active, blank, groups = found
-    risks = [
-        blank_risk(active[groups != group].tolist(), activity)
-        for activity, group in zip(active, groups, strict=True)
-    ]
-    lost = sum(risk <= LOSS for risk in risks)
-    removed = sum(blank_risk(active.tolist(), activity) <= LOSS for activity in blank)
-    return {
-        "loss": LOSS,
-        "active": len(active),
-        "lost": lost,
-        "lost_interval": list(exact_interval(lost, len(active))),
-        "blank": len(blank),
-        "removed": removed,
-    }
-
-
-def _activities(
-    study: Study, verdict: CrossValidation, labels: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.str_]] | None:
-    """The activity of samples in which something happens and of blank ones, by heads that have not
-    seen them, and the groups of the first."""
+) -> Activities | None:
+    """The activity of every sample, as of `vidattn.inference.blank.measure_activity`; None without
+    a class of blank ones, and for models of several labels at once."""
     label = find_blank(labels)
     if label is None or study.activation != "softmax":
         return None
     truth = study.truth(verdict.best.view)[:, label]
-    activity = np.round(1 - verdict.probabilities[:, label], DIGITS).clip(0, 1)
+    activity = np.zeros(len(truth))
+    for judge in verdict.judges:
+        units, logits = study.judge(judge.trial, ~judge.units, judge.units)
+        blank = np.exp(log_probabilities(logits, judge.temperature))[:, label]
+        np.maximum.at(activity, units, (1 - blank).clip(0, 1))
+    activity = np.round(activity, DIGITS)
     groups = np.array(study.unit_groups(verdict.best.view))
-    return activity[~truth], activity[truth], groups[~truth]
+    return Activities(activity[~truth], activity[truth], groups[~truth])

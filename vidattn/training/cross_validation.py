@@ -134,6 +134,16 @@ class Study:
                 np.add.at(own, units[rows], logits / counts[units[rows]])
                 yield candidate, own
 
+    def judge(
+        self, candidate: HeadTrial, learned: NDArray[np.bool_], asked: NDArray[np.bool_]
+    ) -> tuple[Rows, Floats]:
+        """The unit and the logits [n, K] of each window of the units that are asked for, by a head
+        that was fitted to those that are learned from."""
+        units, vectors = self.units(candidate.view), self.windows(candidate.view).vectors
+        head = self.fit(candidate, np.flatnonzero(learned[units]))
+        rows = np.flatnonzero(asked[units])
+        return units[rows], apply_head(head, vectors[torch.from_numpy(rows)])
+
     @property
     def metric(self) -> str:
         """The name of the metric that `score` is about."""
@@ -153,6 +163,16 @@ class Study:
 
 
 @dataclass(frozen=True, eq=False)
+class FoldJudge:
+    """What is best on all other folds."""
+
+    trial: HeadTrial
+    temperature: float
+    units: NDArray[np.bool_]
+    """Of the fold, which it judges."""
+
+
+@dataclass(frozen=True, eq=False)
 class CrossValidation:
     """The result of a cross-validation."""
 
@@ -167,7 +187,8 @@ class CrossValidation:
     temperature: float
     thresholds: tuple[float, ...]
     """Of all folds; empty for softmax."""
-    folds: int
+    judges: tuple[FoldJudge, ...]
+    """Of each fold, behind the probabilities."""
     half: LabelMetrics
     """Metrics of heads that learned from half of the samples."""
     gain_interval: tuple[float, float]
@@ -192,7 +213,8 @@ def cross_validate(
     yield done, total
     scores = {one: study.score(found, truth) for one, found in logits.items()}
     best = max(scores, key=lambda one: scores[one])
-    decided = _honest(study, logits, folds, truth)
+    judges, shares, predicted = _honest(study, logits, folds, truth)
+    decided = shares, predicted
     temperature, thresholds = _calibrate(study, logits[best], truth)
     half = study.predict(best, folds, _half(truth, groups))
     halves = _decide(study, half, temperature, thresholds)
@@ -203,7 +225,7 @@ def cross_validate(
         *decided,
         temperature,
         thresholds,
-        len(np.unique(folds)),
+        judges,
         measure_labels(labels, *halves, truth, groups),
         gain_interval(study.metric, decided, halves, truth, groups),
     )
@@ -217,16 +239,18 @@ def _candidates(study: Study, view: str) -> Iterator[HeadTrial]:
 
 def _honest(
     study: Study, logits: Mapping[HeadTrial, Floats], folds: Rows, truth: NDArray[np.bool_]
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Probabilities and predictions of each fold by what is best on the others, so that the choice
-    does not flatter the metrics."""
+) -> tuple[tuple[FoldJudge, ...], Floats, NDArray[np.bool_]]:
+    """What is best on the others for each fold, and its probabilities and predictions there, so
+    that the choice does not flatter the metrics."""
     scores, predicted = np.zeros(truth.shape), np.zeros(truth.shape, np.bool_)
+    judges = list[FoldJudge]()
     for fold in np.unique(folds):
         others, own = folds != fold, folds == fold
         best = max(logits, key=lambda one: study.score(logits[one][others], truth[others]))
         fitted = _calibrate(study, logits[best][others], truth[others])
         scores[own], predicted[own] = _decide(study, logits[best][own], *fitted)
-    return scores, predicted
+        judges.append(FoldJudge(best, fitted[0], own))
+    return tuple(judges), scores, predicted
 
 
 def _calibrate(

@@ -132,9 +132,10 @@ def _describe_mistake(
 def summarize(doubts: Sequence[Doubt]) -> str:
     """The number of findings of each kind, in a few words; empty without any."""
     names = {
-        "leak": "pair in two groups",
-        "repeat": "repeated sample",
-        "mistake": "likely mistake",
+        "leak": ("pair", " in two groups"),
+        "repeat": ("repeated sample", ""),
+        "mistake": ("likely mistake", ""),
     }
     counts = {kind: sum(doubt.kind == kind for doubt in doubts) for kind in names}
-    return ", ".join(count_noun(n, names[kind]) for kind, n in counts.items() if n)
+    parts = ((count_noun(n, names[kind][0]), names[kind][1]) for kind, n in counts.items() if n)
+    return ", ".join(noun + rest for noun, rest in parts)

@@ -34,7 +34,7 @@ from vidattn.models.device import Runtime, is_small
 from vidattn.models.flow import FlowHistogram
 from vidattn.models.taught import TaughtModel
 from vidattn.training.artifacts import public_name
-from vidattn.training.blank_videos import active_examples, measure_blank
+from vidattn.training.blank_videos import Activities, measure_activities
 from vidattn.training.cross_validation import CrossValidation, Study, cross_validate
 from vidattn.training.doubts import Doubt, find_alike, find_mistakes, find_rare
 from vidattn.training.run_dir import require_writable
@@ -220,13 +220,21 @@ class Lesson:
     ) -> Taught:
         began = time.perf_counter()
         shown, windows = views[verdict.best.view]
-        classifier = self._build(study, verdict, shown)
+        activities = measure_activities(study, verdict, self.dataset.labels)
+        classifier = self._build(study, verdict, shown, activities)
         doubts = tuple(self._doubts(study, verdict, windows))
         self.spent["fitting"] = time.perf_counter() - began
         report = self._report(study, verdict, windows, doubts)
+        report["blank"] = activities and activities.report()
         return Taught(classifier, verdict.metrics, doubts, tuple(self.failures), report)
 
-    def _build(self, study: Study, verdict: CrossValidation, shown: Classifier) -> Classifier:
+    def _build(
+        self,
+        study: Study,
+        verdict: CrossValidation,
+        shown: Classifier,
+        activities: Activities | None,
+    ) -> Classifier:
         config, _, windows = study.views[verdict.best.view]
         head = study.fit(verdict.best, np.arange(len(windows.samples)))
         chosen = verdict.best.choice.configure(config, len(windows.samples))
@@ -244,14 +252,14 @@ class Lesson:
             temperature=verdict.temperature,
             activation=study.activation,
             thresholds=verdict.thresholds,
-            active_examples=tuple(active_examples(study, verdict, self.dataset.labels)),
+            active_examples=activities.examples if activities else (),
             card=ModelCard(
                 "taught",
                 license=origin.license,
                 source=f"vidattn teach, on {origin.name}",
                 training_data=dataset,
                 expect=f"{value} {100 * verdict.metrics.values[name]:.1f} (cross-validated in "
-                f"{verdict.folds} folds of whole groups)",
+                f"{len(verdict.judges)} folds of whole groups)",
             ),
         )
 
@@ -292,7 +300,7 @@ class Lesson:
             "samples": len(np.unique(windows.samples)),
             "windows": len(windows.samples),
             "groups": len(set(study.unit_groups(verdict.best.view))),
-            "folds": verdict.folds,
+            "folds": len(verdict.judges),
             "activation": study.activation,
             "backbone": self.backbone.card.name,
             "head": str(verdict.best),
@@ -301,7 +309,6 @@ class Lesson:
             "thresholds": list(verdict.thresholds),
             "metrics": verdict.metrics.to_dict(),
             "confusions": confusion,
-            "blank": measure_blank(study, verdict, self.dataset.labels),
             "twice_as_many": gains,
             "doubts": [{"kind": one.kind, "text": one.text, **one.about} for one in doubts],
             "failed": [one._asdict() for one in self.failures],

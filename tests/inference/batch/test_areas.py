@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import vidattn
 from tests.helpers import Run, encode_video
 from vidattn import weights
+from vidattn.cli.terminal import progress
 from vidattn.config import ClipConfig, DataConfig
 from vidattn.data.clip_dataset import TrainingClips
 from vidattn.data.sets import open_dataset
@@ -189,7 +190,9 @@ def test_an_area_and_a_mask_count_as_settings(arenas: Path, colors: Classifier) 
     assert np.array_equal(seen("64,0,64,64").scores, seen("50%,0%,50%,100%").scores)
 
 
-def test_the_command_line_names_areas(video: Path, model: Path, quick: Run, tmp_path: Path) -> None:
+def test_the_command_line_names_areas(
+    video: Path, model: Path, quick: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rois = ("--roi", "up=0%,0%,100%,50%", "--roi", "down=0%,50%,100%,50%")
     words = ("segment", video, "-m", model, "--overlap", 0, "-o", "out")
     shown = quick(*words, *rois, "-f", "json,html")
@@ -199,8 +202,10 @@ def test_the_command_line_names_areas(video: Path, model: Path, quick: Run, tmp_
     names = [f"walk.{name}.vidattn.{kind}" for name in ("down", "up") for kind in ("html", "json")]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html", *names]
     assert "walk.up.vidattn.html" in (tmp_path / "out" / "index.html").read_text()
+    monkeypatch.setattr(progress, "POSITION_INTERVAL", 0)
     again = quick(*words, *rois, "-f", "json,html", "--skip-existing")
     assert again.stderr.count("done before") == 2
+    assert "note: \n" not in again.stderr  # one video has no place among several
 
 
 def test_other_boxes_in_the_same_file_are_other_results(

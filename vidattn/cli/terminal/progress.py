@@ -300,9 +300,9 @@ class BatchPrinter:
         """Count an input, and say now and then how far the run is."""
         self._position.finish(path, skipped=skipped)
         now = time.monotonic()
-        if self.job.several and now - self._printed >= POSITION_INTERVAL:
+        if (words := str(self._position)) and now - self._printed >= POSITION_INTERVAL:
             self._printed = now
-            self.console.note(str(self._position))
+            self.console.note(words)
 
     def _handle(self, event: BatchEvent) -> None:
         if isinstance(event, Started):
