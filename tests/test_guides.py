@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import runpy
@@ -22,13 +21,12 @@ from typer.main import get_command
 from tests.data import layouts
 from tests.data.conftest import moving_square, write_frames
 from tests.helpers import mostly_slow, write_video
-from vidattn import load as load_classifier
 from vidattn.cli import main
 from vidattn.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 GUIDES = sorted((ROOT / "examples" / "guides").glob("*.md"))
-LONG = {"movies-and-archives", "tour", "weights-and-export"}
+LONG = {"behavior-lab", "camera-traps", "movies-and-archives", "tour", "weights-and-export"}
 """Guides that take ten seconds and more, which are run with the slow tests."""
 BLOCK = re.compile(
     r"(?:<!-- (options only): .*? -->\n)?```(sh|python)\n(.*?)```(?:\n\n```text\n(.*?)```)?",
@@ -137,11 +135,8 @@ def make_files(guide: str, folder: Path) -> None:
     if guide == "movies-and-archives":
         places = ["tapes/tape_0001.mp4", "tapes/tape_0002.mp4"]
     elif guide == "camera-traps":
-        places = [f"traps/site-{site}/IMG_000{n}.mp4" for site in "ab" for n in (1, 2)]
+        places = []
         (folder / "list.txt").write_text("traps/site-a/IMG_0001.mp4\n")
-        starts = "IMG_0001.mp4,2024-05-01T06:30Z\nIMG_0002.mp4,2024-05-01T07:00Z\n"
-        (folder / "starts.csv").write_text(f"path,start\n{starts}")
-        _make_deployments(folder)
     elif guide == "python":
         places = ["videos/a.mp4", "videos/b.mp4"]
     else:
@@ -149,18 +144,8 @@ def make_files(guide: str, folder: Path) -> None:
     for place in places:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(short, folder / place)
-    if guide == "camera-traps":
-        cut = folder / "traps/site-b/IMG_0002.mp4"
-        cut.write_bytes(cut.read_bytes()[:1000])
-    elif guide == "own-classes":
+    if guide == "own-classes":
         _make_own_classes(folder)
-    elif guide == "behavior-lab":
-        _make_own_classes(folder)
-        shutil.copy(short, folder / "cage.mp4")
-        (folder / "boxes.csv").write_text("frame,x,y,w,h\n0,0,20,20,20\n20,20,20,20,20\n")
-        _make_observations(folder / "observations.boris")
-        samples = "cage.mp4,0,3,sit,left\ncage.mp4,0,3,walk,right\nwalk.mp4,0,4,walk,left\n"
-        (folder / "arenas.csv").write_text(f"path,start,end,label,roi\n{samples}")
     elif guide == "kinetics":
         (folder / "k400").mkdir()
         layouts.official_kinetics(folder / "k400", _place_moving_square, "k400")
@@ -179,26 +164,6 @@ def _make_own_classes(folder: Path) -> None:
             split = "val" if i == 4 else "train"
             rows.append(f"embeddings/my_clips/{name}/{name}{i}.vidattn.npz,{name},{split}\n")
     (folder / "videos.csv").write_text("".join(rows))
-
-
-def _make_deployments(folder: Path) -> None:
-    """Where and when the videos of site-a were recorded, and what motions stand for."""
-    names = "deploymentID,latitude,longitude,deploymentStart,deploymentEnd"
-    row = "site-a,52.7,23.8,2024-05-01T00:00Z,2024-06-01T00:00Z"
-    (folder / "deployments.csv").write_text(f"{names}\n{row}\n")
-    labels = load_classifier("motion-tiny").labels
-    rows = [f"{label},animal,{label}\n" for label in labels]
-    (folder / "taxa.csv").write_text("label,observationType,behavior\n" + "".join(rows))
-
-
-def _make_observations(path: Path) -> None:
-    """A project of BORIS: each half second of cage.mp4 is sit or walk."""
-    codes = ["sit", "walk"] * 3
-    events = [[i / 2 + end, "", code, "", ""] for i, code in enumerate(codes) for end in (0, 0.5)]
-    observation = {"file": {"1": ["cage.mp4"]}, "events": events, "media_info": {"length": {}}}
-    behaviors = {code: {"code": code, "type": "State event"} for code in codes}
-    project = {"behaviors_conf": behaviors, "observations": {"1": observation}}
-    path.write_text(json.dumps(project))
 
 
 def _place_moving_square(path: Path, kind: str, number: int) -> None:
