@@ -180,6 +180,7 @@ def restored_signals() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restored_signals")
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "guide",
     mostly_slow(GUIDES, *(path for path in GUIDES if path.stem not in LONG)),
