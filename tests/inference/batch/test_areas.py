@@ -215,8 +215,9 @@ def test_other_boxes_in_the_same_file_are_other_results(
     following = colors.look_at(str(boxes))
 
     def run() -> tuple[str, list[tuple[Window, str]]]:
-        options = {"skip_existing": True, "overlap": 0.0}
-        *_, last = vidattn.segment_many(arenas, following, tmp_path / "out", **options)
+        *_, last = vidattn.segment_many(
+            arenas, following, tmp_path / "out", skip_existing=True, overlap=0.0
+        )
         (path,) = (tmp_path / "out").glob("*.json")
         return type(last).__name__, labels(Timeline.from_json(path.read_bytes()))
 
