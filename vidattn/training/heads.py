@@ -33,8 +33,9 @@ MOST_ITERATIONS = 100
 MOST_SPANNED = 2000
 """Windows up to which a linear head is sought in the space that they span, and a kernel is
 tried."""
-ROWS_AT_ONCE = 256
-"""Windows whose logits are computed at a time."""
+ROWS_AT_ONCE = 16
+"""Windows whose logits are computed at a time: each is compared with all that a head has stored, in
+up to 7 MB for MOST_SPANNED of 896 numbers, four times over."""
 EPOCHS, BATCH, RATE, DECAY = 40, 64, 2e-3, 0.05
 """Of the head "attention"."""
 MOST_ATTENDED = 20_000
