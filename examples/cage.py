@@ -30,6 +30,8 @@ MARGIN, LONG = 24, 26
 FUR, SKIN = (74, 62, 54), (196, 152, 140)
 FRACTION = 4
 """Bits of a pixel behind the comma, in which places are given to OpenCV."""
+ENCODING = {"preset": "veryfast", "threads": "1"}
+"""More threads would write other bytes."""
 MONDAY = datetime(2024, 5, 6, 6, 30)
 Picture = np.ndarray
 Bout = tuple[float, float, str]
@@ -156,7 +158,7 @@ def draw_video(path: Path, seed: int, start: datetime) -> tuple[dict[str, list[B
     poses = {arena: list(move(arena, own, rng)) for arena, own in bouts.items()}
     floor = draw_floor(seed)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(FPS), options={"preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=Fraction(FPS), options=ENCODING)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(FPS * SECONDS):
             frame = floor.copy()
@@ -206,13 +208,19 @@ def main(folder: Path) -> None:
         bouts, _ = draw_video(path, day, MONDAY + timedelta(days=day - 1))
         rows += [(path.name, *bout, arena) for arena, own in bouts.items() for bout in own]
     lines = [f"{path},{start},{stop},{label},{arena}" for path, start, stop, label, arena in rows]
-    (folder / "arenas.csv").write_text("\n".join(["path,start,end,label,roi", *lines, ""]))
+    (folder / "arenas.csv").write_text(
+        "\n".join(["path,start,end,label,roi", *lines, ""]), encoding="utf-8"
+    )
     left = [line.removesuffix(",left") for line in lines if line.endswith(",left")]
-    (folder / "left.csv").write_text("\n".join(["path,start,end,label", *left, ""]))
+    (folder / "left.csv").write_text(
+        "\n".join(["path,start,end,label", *left, ""]), encoding="utf-8"
+    )
     bouts, poses = draw_video(folder / "cage.mp4", 4, MONDAY + timedelta(days=3))
     write_observations(folder / "observations.boris", folder / "cage.mp4", bouts)
     boxes = [f"{i},{','.join(f'{v:.1f}' for v in pose.box)}" for i, pose in enumerate(poses)]
-    (folder / "boxes.csv").write_text("\n".join(["frame,x,y,w,h", *boxes[::5], ""]))
+    (folder / "boxes.csv").write_text(
+        "\n".join(["frame,x,y,w,h", *boxes[::5], ""]), encoding="utf-8"
+    )
     print("wrote three days, cage.mp4, arenas.csv, left.csv, boxes.csv and observations.boris")
 
 

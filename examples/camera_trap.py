@@ -24,6 +24,9 @@ FPS, WIDTH, HEIGHT, SECONDS = 12, 320, 180, 8
 HORIZON = 80
 FRACTION = 4
 """Bits of a pixel behind the comma, in which places are given to OpenCV."""
+UNIT = 2**FRACTION
+ENCODING = {"preset": "veryfast", "threads": "1"}
+"""More threads would write other bytes."""
 ANIMALS = {"deer": (0.62, 0.34, (122, 92, 66), 30.0), "fox": (0.44, 0.17, (168, 92, 44), 45.0)}
 """Length of the body and height of the legs in parts of the size, color, and pixels a second."""
 SITES, NEW_SITES = ("beech", "creek", "pond", "ridge"), ("site-a", "site-b")
@@ -117,7 +120,7 @@ class Brush:
         self, x: float, y: float, width: float, height: float, tone: float = 1, turn: float = 0
     ) -> None:
         """Paint a part of the body."""
-        axes = round(width * self.size * 8), round(height * self.size * 8)
+        axes = round(width * self.size * UNIT / 2), round(height * self.size * UNIT / 2)
         place, angle = self._place(x, y), self.way * turn
         cv2.ellipse(
             self.picture, place, axes, angle, 0, 360, self._paint(tone), -1, cv2.LINE_AA, FRACTION
@@ -131,8 +134,8 @@ class Brush:
         cv2.line(self.picture, *ends, self._paint(tone), thick, cv2.LINE_AA, FRACTION)
 
     def _place(self, x: float, y: float) -> tuple[int, int]:
-        left, top = self.center
-        return round((left + self.way * x * self.size) * 16), round((top + y * self.size) * 16)
+        right, down = self.way * x * self.size, y * self.size
+        return round((self.center[0] + right) * UNIT), round((self.center[1] + down) * UNIT)
 
     def _paint(self, tone: float) -> tuple[float, ...]:
         return tuple(min(tone * value, 255.0) for value in self.color)
@@ -205,7 +208,7 @@ def write_video(path: Path, frames: Iterator[Picture]) -> None:
     """Encode frames as H.264."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(FPS), options={"preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=Fraction(FPS), options=ENCODING)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

@@ -113,7 +113,7 @@ def test_the_cache_is_counted_and_cleared(quick: Run, tmp_path: Path) -> None:
     checks.write("a.json", b"{}")
     shown = quick("models", "cache").stdout
     assert f"folder      {tmp_path / 'cache'}\n" in shown
-    assert "embeddings  1 files, 0.0 MB\nchecks      1 files, 0.0 MB\n" in shown
+    assert "embeddings  1 file, 0.0 MB\nchecks      1 file, 0.0 MB\n" in shown
     facts = json.loads(quick("models", "cache", "--clear", "--json").stdout)
     assert facts["removed"] == 2
     assert facts["embeddings"] == facts["checks"] == {"files": 0, "bytes": 0}

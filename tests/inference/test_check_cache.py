@@ -90,11 +90,17 @@ def test_another_processor_or_torch_is_checked_anew(
     checks: Mock, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check(classifier)
-    monkeypatch.setattr(check_cache, "describe_processor", lambda: ["AVX2"])
+    monkeypatch.setattr(check_cache, "describe_processor", lambda _: ["AVX2"])
     check(classifier)
     monkeypatch.setattr(torch, "__version__", "9.0")
     check(classifier)
     assert checks.call_count == 3
+
+
+def test_a_gpu_is_another_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    known = [torch.device("cpu"), torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert len({tuple(check_cache.describe_processor(device)) for device in known}) == 3
 
 
 def test_the_area_that_a_model_looks_at_does_not_matter(

@@ -43,3 +43,16 @@ def test_what_does_not_fit_or_cannot_be_written_is_absent(tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     assert not FileStore(tmp_path / "file").write("a", b"1234")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_files_that_may_only_be_read_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path)
+    store.write("a", b"1234")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert store.read("a", 10) == b"1234"

@@ -54,17 +54,25 @@ def _key(classifier: Classifier, scorer: Scorer) -> str:
         "clip": to_plain(replace(classifier.clip, area="", mask="")),
         "scores": [classifier.temperature, classifier.activation],
         "precision": scorer.precision,
-        "processor": describe_processor(),
+        "compiled": scorer.compiled,
+        "processor": describe_processor(scorer.device),
         "versions": [VERSION, version("vidattn"), torch.__version__],
     }
     return sha256(json.dumps(facts, sort_keys=True), 40)
 
 
-def describe_processor() -> list[str]:
-    """The vector instructions that torch chooses, and all that the processor has."""
+def describe_processor(device: torch.device) -> list[str]:
+    """What computes: of a GPU its name, of a CPU the vector instructions that torch chooses and all
+    that it has."""
+    if device.type != "cpu":
+        return [device.type, *_name_gpu(device)]
     has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     used = torch.backends.cpu.get_cpu_capability()
     return [used, *sorted(name for name, value in has.items() if value is True)]
+
+
+def _name_gpu(device: torch.device) -> list[str]:
+    return [torch.cuda.get_device_name(device)] if device.type == "cuda" else []
 
 
 def _sample(model: nn.Module) -> str:

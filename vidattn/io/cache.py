@@ -47,9 +47,10 @@ class FileStore:
         path = self.folder / name
         try:
             data = read_file(path, most, regular=True)
-            os.utime(path)
         except OSError:
             return None
+        with suppress(OSError):  # a cache that others may only read serves them, too
+            os.utime(path)
         return data
 
     def write(self, name: str, data: bytes) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.config import Activation
+from vidattn.config.labels import find_blank
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.batch import VideoFailure
 from vidattn.data.embedding_cache import EmbeddingCache
@@ -113,7 +114,9 @@ class Lesson:
         span = choose_span(make(self.backbone), self.dataset, self.options.window)
         designs = self._design(span)
         for place, (name, shown) in enumerate(designs.items()):
-            few = len(self.dataset.items) <= MOST_OVERLAPPING
+            # Blank videos are judged by such windows, however many there are.
+            blank = find_blank(self.dataset.labels) is not None
+            few = blank or len(self.dataset.items) <= MOST_OVERLAPPING
             embedder = make(shown, Windowing(overlap=OVERLAP if few else 0.0))
             for event in embed_samples(embedder, self.dataset):
                 if isinstance(event, int):

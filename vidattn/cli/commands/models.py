@@ -23,6 +23,7 @@ from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import WeightsError
 from vidattn.io.files import write_atomically
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.io.cache import FileStore
@@ -293,8 +294,11 @@ def cache(
         return
     console.emit(f"folder      {printable(str(cache_folder()))}")
     for name, fact in _measure_cache().items():
-        console.emit(f"{name:<10}  {fact['files']} files, {fact['bytes'] / 1e6:.1f} MB")
-    console.note(f"removed {removed} files of embeddings and checks")
+        console.emit(
+            f"{name:<10}  {count_noun(fact['files'], 'file')}, {fact['bytes'] / 1e6:.1f} MB"
+        )
+    if clear:
+        console.note(f"removed {count_noun(removed, 'file')} of embeddings and checks")
 
 
 def _open_stores() -> Sequence[FileStore]:
