@@ -219,11 +219,17 @@ class Item:
     def shares(self) -> dict[int, float]:
         """The share of it for which each class of `also` holds, by number."""
         first, last = (self.window.start, self.window.stop) if self.window else (0.0, math.inf)
-        found = dict.fromkeys((label for _, _, label in self.also), 0.0)
-        for start, stop, label in self.also:
-            whole = (start, stop) == (first, last)
-            found[label] += 1.0 if whole else (min(stop, last) - max(start, first)) / (last - first)
-        return found
+        labels = [label for _, _, label in self.also]
+        seconds, reached = dict.fromkeys(labels, 0.0), dict.fromkeys(labels, first)
+        for start, stop, label in sorted(self.also):  # those of a label may overlap
+            begin, end = max(start, reached[label]), min(stop, last)
+            if begin < end:
+                seconds[label] += end - begin
+                reached[label] = end
+        return {
+            label: 1.0 if held == math.inf else held / (last - first)
+            for label, held in seconds.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,14 @@ import vidattn
 from tests.helpers import encode_video
 from tests.training.test_artifacts import TINY, run
 from vidattn.data.clip_dataset import TrainingClips
+from vidattn.data.labeled_dataset import note_several
 from vidattn.data.sets import open_dataset, open_samples
+from vidattn.data.sets.named import SPLIT_NAMES
 from vidattn.errors import RecipeError
 from vidattn.models.device import Runtime
 from vidattn.training import fit
 from vidattn.training.mixup import mix_clips
+from vidattn.types import Item, Window
 from vidattn.weights.loading import load
 
 BOTH = replace(TINY, optim=replace(TINY.optim, batch_size=4, epochs=12, balance=True))
@@ -139,6 +143,28 @@ def test_a_clip_has_the_labels_at_its_center_and_a_sample_those_of_half_of_it(ti
     assert not open_samples(str(listed)).several  # an inexact boundary
     listed.write_text("path,label,start,end\n0.mp4,left,0,2\n0.mp4,right,1,3\n1.mp4,left,0,2")
     assert [item.main_labels for item in open_samples(str(listed)).items] == [(0, 1), (1, 0), (0,)]
+
+
+def test_spans_of_one_label_that_overlap_count_once() -> None:
+    spans = ((4, 4.5, 2), (0, 3, 1), (0, 3.5, 1), (1, 2, 1), (9, 20, 2))
+    found = Item("0.mp4", 0, Window(0, 10), also=spans)
+    assert found.shares() == {2: pytest.approx(0.15), 1: pytest.approx(0.35)}
+    assert found.main_labels == (0,)
+    assert replace(found, also=((0, 10, 1), (0, 6, 1))).shares() == {1: 1.0}
+    whole = Item("0.mp4", 0, also=((0, math.inf, 1), (0, 3, 1), (0, 3, 2)))
+    assert whole.shares() == {1: 1.0, 2: 0.0}  # of a file of unknown length
+
+
+def test_a_label_that_shares_only_a_moment_is_no_example_of_several(listed: Path) -> None:
+    rows = ["path,label,start,end,split"]
+    for number in (1, 2):
+        split = ("train", "val")[number - 1]
+        rows += [f"{number}.mp4,left,0,1,{split}", f"{number}.mp4,right,0.5,1.4,{split}"]
+        rows += [f"{number}.mp4,dark,0.95,1.5,{split}"]
+    path = listed.with_name("moment.csv")
+    path.write_text("\n".join(rows))
+    train, val = (open_dataset(str(path), None, split) for split in SPLIT_NAMES)
+    assert "1.mp4: left and right)" in note_several(train, val)
 
 
 def test_rare_labels_weigh_more_up_to_a_limit(listed: Path) -> None:

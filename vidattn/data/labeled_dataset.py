@@ -84,8 +84,13 @@ class LabeledDataset:
     def items_of_several(self) -> Iterator[Item]:
         """Those that have several labels at once, as of `several`."""
         for item in self.items:
-            if item.labels or max(item.shares().values(), default=0) >= LEAST_SHARED:
+            if item.labels or _labels_beside(item):
                 yield item
+
+
+def _labels_beside(item: Item) -> list[int]:
+    """The labels of other spans that hold for LEAST_SHARED of an item or more."""
+    return [label for label, share in item.shares().items() if share >= LEAST_SHARED]
 
 
 @dataclass(frozen=True)
@@ -340,7 +345,7 @@ def note_several(train: LabeledDataset, val: LabeledDataset) -> str:
     example = ""
     if found := next(each, None):
         own, item = found
-        names = dict.fromkeys(own.labels[k] for k in (*item.all_labels, *item.shares()))
+        names = dict.fromkeys(own.labels[k] for k in (*item.all_labels, *_labels_beside(item)))
         example = f" ({item.path}: {' and '.join(names)})"
     return f"several labels may hold at once{example}: each has a probability of its own"
 
