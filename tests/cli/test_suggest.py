@@ -103,3 +103,29 @@ def test_a_model_of_several_areas_suggests_windows_of_each(
     assert len(again) == len(rows) - 1
     places = [(row["path"], row["start"], row["roi"]) for row in again]
     assert (rows[0]["path"], rows[0]["start"], rows[0]["roi"]) not in places
+
+
+def test_labels_are_of_the_video_in_their_folder(quick: Run, model: Path, tmp_path: Path) -> None:
+    for site in ("site-a", "site-b"):
+        write_video(tmp_path / "traps" / site / "1.mp4", seconds=3)
+    (tmp_path / "far.csv").write_text("path,label\nelsewhere/site-a/1.mp4,walk\n")
+    (tmp_path / "near.csv").write_text("path,label\ntraps/site-a/1.mp4,walk\n")
+    (tmp_path / "traps/site-a/own.csv").write_text("path,start,end,label\n1.mp4,0,9,walk\n")
+    for labels in ("far.csv", "near.csv", "traps/site-a/own.csv"):
+        words = ("-m", model, "-n", "3", "-o", "out", "--labeled", labels)
+        other = quick("suggest", "traps/site-b/1.mp4", *words)
+        assert f"{labels}: names none of these videos" in other.stderr
+        assert "3 windows to label" in other.stderr
+        own = quick("suggest", "traps/site-a/1.mp4", *words, "-q")
+        assert own.stderr == (
+            f"warning: {labels}: labels all of these videos, so nothing is suggested\n"
+        )
+
+
+def test_labels_that_name_no_folder_are_of_the_name(
+    quick: Run, model: Path, videos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/labels.csv").write_text("path,label\na.mp4,walk\nb,run\n")
+    words = ("suggest", "videos", "-m", model, "-o", "out", "--labeled")
+    assert "0 windows to label" in quick(*words, "sub/labels.csv").stderr

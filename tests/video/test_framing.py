@@ -118,7 +118,7 @@ def write_boxes(path: Path, form: str) -> Path:
             for i, box in fractions.items()
         ]
         found.append({"category": "1", "conf": 0.1, "bbox": [0, 0, 1, 1], "frame_number": 2})
-        path.write_text(json.dumps({"images": [{"file": "cam/chase.mp4", "detections": found}]}))
+        path.write_text(json.dumps({"images": [{"file": "chase.mp4", "detections": found}]}))
     else:
         coco = [
             {"image_id": f"chase_{i}", "category_id": 0, "bbox": box, "score": 0.8}
@@ -166,6 +166,7 @@ def test_boxes_are_of_the_video_that_shares_most_folders(tmp_path: Path) -> None
         {"file": "site-a/2.mp4", "detections": found},
         {"file": "site-b/2.mp4", "detections": []},
         {"file": "far\\3.mp4", "detections": found},
+        {"file": "4", "detections": found},
     ]
     (tmp_path / "boxes.json").write_text(json.dumps({"images": images}))
     tracks = load_tracks(str(tmp_path / "boxes.json"))
@@ -177,8 +178,9 @@ def test_boxes_are_of_the_video_that_shares_most_folders(tmp_path: Path) -> None
     assert (moments("traps/site-a/1.mp4"), moments("site-b/1.mp4")) == ((0,), (7,))
     assert moments("elsewhere/1.mp4") is None  # of either site
     assert moments("traps/site-b/2.mp4") is None  # nothing was found there
-    assert moments("near/3.mp4") == (0,)
-    assert moments("4.mp4") is None
+    assert moments("traps/far/3.mp4") == moments("near/4.mp4") == (0,)
+    assert moments("near/3.mp4") is None  # of another folder
+    assert moments("traps/site-c/1.mp4") is moments("5.mp4") is None
 
 
 def test_boxes_that_change_are_read_again(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
-from pathlib import Path
+from itertools import islice, takewhile
+from pathlib import Path, PurePath
 
 from vidattn.errors import DataError
+from vidattn.io.files import is_file
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".hevc", ".m2ts"}
@@ -73,3 +74,39 @@ def suggest_names(text: str, fits: Callable[[Path], bool], known: Iterable[str] 
     close = (names[key] for key in difflib.get_close_matches(text, names, n=9, cutoff=0.6))
     found = [name for name in dict.fromkeys(close) if name in known or fits(Path(name))][:3]
     return f"did you mean {' or '.join(found)}? " if found else ""
+
+
+def find_named(names: Iterable[str], path: str, folder: Path | None = None) -> str | None:
+    """Which of the names that a file gives to videos is that of a path; None for none, or several.
+
+    Its own path, else the one that shares its file name, with or without ending, and most folders
+    above. A name with another folder right above is of another video; so is one of another file
+    that exists below `folder`, or here.
+    """
+    own = Path(os.path.abspath(path))  # noqa: PTH100 - also without ".."
+    near = [name for name in names if name.endswith((own.name, own.stem))]
+    shared = {name: _count_shared(name, own) for name in near}
+    files = {name: _locate(name, folder) for name, count in shared.items() if count and folder}
+    for name, file in files.items():
+        if file is not None and file.resolve() == own.resolve():
+            return name
+    shared = {name: count for name, count in shared.items() if files.get(name) is None}
+    most = max(shared.values(), default=0)
+    best = [name for name, count in shared.items() if count == most > 0]
+    return path if path in shared else best[0] if len(best) == 1 else None
+
+
+def _count_shared(name: str, own: Path) -> int:
+    """How many parts a name shares with a path, from the last one on; 0 for another video."""
+    video = PurePath(name.replace("\\", "/"))
+    if video.name not in (own.name, own.stem):
+        return 0
+    pairs = list(zip(reversed(video.parts[:-1]), reversed(own.parts[:-1]), strict=False))
+    if pairs and pairs[0][0] not in (pairs[0][1], ".."):
+        return 0
+    return 1 + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _locate(name: str, folder: Path | None) -> Path | None:
+    places = [*[folder / name] * (folder is not None), Path(name)]
+    return next((place for place in places if is_file(place)), None)

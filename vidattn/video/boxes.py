@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 from vidattn.errors import InputError
 from vidattn.io.digest import sha256
 from vidattn.io.files import read_file, reading
+from vidattn.io.search import find_named
 from vidattn.types import Area
 from vidattn.video.protocol import Times
 
@@ -101,25 +101,9 @@ class BoxTrack:
 
 
 def find_track(tracks: Mapping[str, BoxTrack], path: str) -> BoxTrack | None:
-    """The boxes of a video, if any: of its path, else of the only one with its name, or that shares
-    the most folders with it, else of all videos."""
-    own = Path(path).absolute()
-    near = [key for key in tracks if key and key.endswith((own.name, own.stem))]
-    shared = {key: _count_shared(key, own) for key in near}
-    most = max(shared.values(), default=0)
-    best = [key for key, count in shared.items() if count == most > 0]
-    only = best[0] if len(best) == 1 else ""
-    track = tracks.get(path if path in tracks else only)
+    """The boxes of a video, if any: those of its name, as of `find_named`, else of all videos."""
+    track = tracks.get(find_named(tracks, path) or "")
     return track if track is not None and track.moments else None
-
-
-def _count_shared(key: str, own: Path) -> int:
-    """How many names a video of a file and one on this machine share, from the last one on."""
-    video = PurePath(key.replace("\\", "/"))
-    if video.name not in (own.name, own.stem):
-        return 0
-    pairs = zip(reversed(video.parts[:-1]), reversed(own.parts[:-1]), strict=False)
-    return 1 + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def load_tracks(path: str) -> Mapping[str, BoxTrack]:

@@ -15,11 +15,12 @@ from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import find_existing
-from vidattn.io.files import is_file
+from vidattn.io.files import is_file, is_folder
+from vidattn.io.search import find_named
 from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
-    from vidattn.data.annotations.ground_truth import GroundTruth
+    from vidattn.data.annotations.ground_truth import AnnotatedVideo, GroundTruth
     from vidattn.models.classifier import Classifier
     from vidattn.models.device import Runtime
     from vidattn.types import Suggestion, Window
@@ -96,6 +97,8 @@ def suggest(
     for place in _write(found, classifier, options, limits):
         console.note(f"wrote {place}")
     console.note(f"{count_noun(len(found), 'window')} to label")
+    if not found and options.labeled and failed < len(paths):
+        console.warn(f"{options.labeled}: labels all of these videos, so nothing is suggested")
     return ExitCode.INCOMPLETE if failed else ExitCode.DONE
 
 
@@ -116,7 +119,9 @@ def _scan(
 
     truth = _read_labeled(options.labeled) if options.labeled else GroundTruth(())
     rois = classifier.clip.rois or ("",)
-    spans = {(path, roi): _spans_of(truth, path, roi) for path in paths for roi in rois}
+    spans = _labeled_spans(truth, options.labeled, paths, rois)
+    if options.labeled and not spans:
+        console.note(f"{options.labeled}: names none of these videos")
     known = Counter(label for video in truth.videos for _, label in video.spans)
     failed = 0
     with Prefetcher(limits) as opening, console.progress("scanning", len(paths)) as bar:
@@ -161,14 +166,26 @@ def _read_labeled(path: Path) -> GroundTruth:
     )
 
 
-def _spans_of(truth: GroundTruth, path: str, roi: str) -> list[Window]:
-    """The labeled spans of a video or an area of it; the annotation names it by path or by name."""
-    found: list[tuple[Window, str]] = []
+def _labeled_spans(
+    truth: GroundTruth, labels: Path | None, paths: Sequence[str], rois: Sequence[str]
+) -> dict[tuple[str, str], list[Window]]:
+    """The labeled spans of each path and area of it; labels without an area are of all areas.
+
+    labels: the file or folder of the annotation, which names videos by path or by name.
+    """
+    folder = labels if labels is None or is_folder(labels) else labels.parent
+    by_name: dict[str, list[AnnotatedVideo]] = {}
     for video in truth.videos:
-        if Path(video.name).name == Path(path).name:
-            areas = dict(video.spans_by_area())
-            found += [*areas.get("", ()), *areas.get(roi, ())] if roi else video.spans
-    return [window for window, _ in found]
+        by_name.setdefault(video.name, []).append(video)
+    found: dict[tuple[str, str], list[Window]] = {}
+    for path in paths:
+        named = find_named(by_name, path, folder)
+        for roi in rois if named is not None else ():
+            for video in by_name[named or ""]:
+                areas = dict(video.spans_by_area())
+                spans = (*areas.get("", ()), *areas.get(roi, ())) if roi else video.spans
+                found.setdefault((path, roi), []).extend(window for window, _ in spans)
+    return found
 
 
 def _write(
