@@ -86,7 +86,7 @@ def find_named(names: Iterable[str], path: str, folder: Path | None = None) -> s
     own = Path(os.path.abspath(path))  # noqa: PTH100 - also without ".."
     near = [name for name in names if name.endswith((own.name, own.stem))]
     shared = {name: _count_shared(name, own) for name in near}
-    files = {name: _locate(name, folder) for name, count in shared.items() if count and folder}
+    files = {name: folder and _locate(name, folder) for name, count in shared.items() if count}
     for name, file in files.items():
         if file is not None and file.resolve() == own.resolve():
             return name
@@ -107,6 +107,6 @@ def _count_shared(name: str, own: Path) -> int:
     return 1 + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _locate(name: str, folder: Path | None) -> Path | None:
-    places = [*[folder / name] * (folder is not None), Path(name)]
-    return next((place for place in places if is_file(place)), None)
+def _locate(name: str, folder: Path) -> Path | None:
+    """The file of a name below `folder`, or here."""
+    return next((file for file in (folder / name, Path(name)) if is_file(file)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -167,7 +167,7 @@ def _read_labeled(path: Path) -> GroundTruth:
 
 
 def _labeled_spans(
-    truth: GroundTruth, labels: Path | None, paths: Sequence[str], rois: Sequence[str]
+    truth: GroundTruth, labels: Path | None, paths: Sequence[str], rois: Collection[str]
 ) -> dict[tuple[str, str], list[Window]]:
     """The labeled spans of each path and area of it; labels without an area are of all areas.
 
