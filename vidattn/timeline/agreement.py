@@ -31,8 +31,8 @@ USUAL_SHARE = 1 - USUAL_SWITCHES / USUAL_CHANCES
 """Of pairs of neighbors the least share that is taken to lie in one segment."""
 LASTING = np.linspace(USUAL_SHARE, 0.98, 17)
 """Such shares, of which the likeliest is found."""
-DOUBT = 2
-"""Pairs that agree by chance alone, in addition to those there are."""
+DOUBT = 0.5
+"""Standard errors by which a share is taken to be smaller."""
 POWERS = 1.25 ** np.arange(10)
 """Of the scores, that are tried; 7.5 at most."""
 
@@ -87,26 +87,39 @@ def expect_agreement(
     """As `find_agreement`, for segments that are not known yet. shots: of each window, which may
     have several segments.
 
-    Of neighbors the share P lies in one segment, and P**n of windows n times as far apart. All
-    others agree by chance.
+    Of neighbors the share P lies in one segment, and fewer of windows that are farther apart, as
+    segments last a window at least and any time longer. All others agree by chance.
     """
     best = scores.argmax(axis=1)
-    chance = float(np.square(np.bincount(best) / len(best)).sum())
+    chance = _agreement_by_chance(scores, best)
     pairs = [_pairs(edges, shots, distance) for distance in range(1, DISTANCES + 1)]
     if len(pairs[0][0]) < FEWEST:
         return None
     pairs = [pair for pair in pairs if len(pair[0])]
     shares = np.array([(best[first] == best[other]).mean() for first, other in pairs])
     counts = np.array([len(first) for first, _ in pairs]) / _windows_at_once(edges)
-    lasting = _likeliest_share(shares - chance, counts / (2 * shares * (1 - shares)).clip(0.1))
-    known = (shares[0] - chance) * counts[0] / (counts[0] + DOUBT)
-    return Agreement(_logs(scores, *pairs[0]), min(chance + known / lasting, 1.0))
+    spread = (shares * (1 - shares)).clip(0.02)
+    lasting = _likeliest_share(shares - chance, counts / (2 * spread))
+    within = chance + (shares[0] - chance) / lasting
+    within = min(within, 1.0) - DOUBT * float(np.sqrt(spread[0] / counts[0]))
+    return Agreement(_logs(scores, *pairs[0]), within)
+
+
+def _agreement_by_chance(scores: NDArray[np.floating], best: Indices) -> float:
+    """How often windows of two labels have one likeliest label, by what their scores say."""
+    together = np.zeros((scores.shape[1], scores.shape[1]))  # a label, and the likeliest one
+    np.add.at(together.T, best, scores)
+    together /= together.sum()
+    labels, likeliest = together.sum(axis=1), together.sum(axis=0)
+    both = np.square(likeliest).sum() - np.square(together).sum()
+    return float(both / max(1 - np.square(labels).sum(), LEAST))
 
 
 def _likeliest_share(more: Floats, weights: Floats) -> float:
     """The one of LASTING that explains by how much more than chance windows at rising distances
     agree. weights: of the squares of what is not explained, in nats."""
-    falling = LASTING[:, None] ** np.arange(1, len(more) + 1)
+    # A label lasts a window at least, then any time longer, with no memory.
+    falling = LASTING[:, None] * np.exp(np.outer(1 - 1 / LASTING, np.arange(len(more))))
     within = (weights * falling * more).sum(axis=1) / (weights * np.square(falling)).sum(axis=1)
     rest = more - np.clip(within, 0, 1)[:, None] * falling
     stays = USUAL_CHANCES - USUAL_SWITCHES
