@@ -14,7 +14,7 @@ import pytest
 import vidattn
 from tests.helpers import Run, encode_video
 from tests.weights.networks import save_network
-from vidattn.config.run_options import TeachOptions
+from vidattn.config.run_options import LabelsAtOnce, TeachOptions
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError, UsageError, VideoError
@@ -368,12 +368,42 @@ def test_classes_of_one_group_alone_are_named(
     assert done.stderr.split("has seen any: ")[1].startswith("moonlight\n")
 
 
-def test_one_group_is_too_little(folder: Path, model: Path, tmp_path: Path) -> None:
-    lines = (folder / "labels.csv").read_text().splitlines()
-    path = folder / "alone.csv"
-    path.write_text("\n".join([lines[0], *(line[:-1] + "0" for line in lines[1:])]))
-    with pytest.raises(DataError, match="all samples are of one group"):
-        vidattn.teach(path, tmp_path / "own", str(model), options=OPTIONS)
+@pytest.mark.parametrize(
+    ("rows", "at_once", "wrong"),
+    [
+        ("0.mp4,day,a\n1.mp4,day,b", "auto", "alone.csv: all samples are of one class"),
+        ("0.mp4,day,a\n1.mp4,night,a", "auto", "alone.csv: all samples are of one group"),
+        ("0.mp4,day,a\n1.mp4,day,a", "several", "alone.csv: all samples are of one group"),
+        ("0.mp4,0,a\n1.mp4,2,b", "auto", "alone.csv: no example of class 1"),
+        ("0.mp4,day;light,a\n1.mp4,night,b", "one", "some samples have several labels"),
+    ],
+)
+def test_too_little_to_learn_from_is_told_before_any_work(
+    folder: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: str,
+    at_once: LabelsAtOnce,
+    wrong: str,
+) -> None:
+    (folder / "alone.csv").write_text(f"path,label,group\n{rows}\n")
+    monkeypatch.setattr(embed.Embedder, "embed", lambda *_: pytest.fail("a video is embedded"))
+    with pytest.raises((DataError, UsageError), match=wrong):
+        vidattn.teach(
+            folder / "alone.csv", None, str(model), options=replace(OPTIONS, labels_at_once=at_once)
+        )
+
+
+def test_too_little_that_can_be_read_is_told(folder: Path, model: Path) -> None:
+    (folder / "unread.mp4").write_bytes(b"no video")
+    path, head = folder / "unread.csv", "path,label,group\n0.mp4,day,a\n"
+    for row, wrong in (
+        ("unread.mp4,night,b", "unread.csv: no readable example of night"),
+        ("1.mp4,night,a\nunread.mp4,night,b", "unread.csv: all readable samples are of one group"),
+    ):
+        path.write_text(head + row)
+        with pytest.raises(DataError, match=wrong):
+            vidattn.teach(path, None, str(model), options=OPTIONS)
 
 
 def test_overlapping_spans_give_a_window_both_labels(tmp_path: Path, model: Path) -> None:

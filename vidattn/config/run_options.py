@@ -10,6 +10,7 @@ from vidattn.errors import UsageError
 
 Strategy = Literal["ddp", "fsdp"]
 EvalSampling = Literal["auto", "uniform", "dense", "official"]
+LabelsAtOnce = Literal["auto", "one", "several"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class TeachOptions:
     flow: Literal["auto", "on", "off"] = "auto"
     """Whether heads see optical flow instead of what the backbone makes of a window: auto tries
     both."""
-    labels_at_once: Literal["auto", "one", "several"] = "auto"
+    labels_at_once: LabelsAtOnce = "auto"
     """Whether one label holds at a time, or several may; auto: as the samples have them."""
     balance: bool = False
     """Whether rare labels weigh more."""

@@ -40,6 +40,7 @@ MOST_WEIGHT = 10.0
 MAX_BALANCED = 4000
 """Groups up to which a split balances the classes; so many more are alike anyway."""
 GROUPS_HINT = "--group-by keeps videos of one recording or subject together"
+OTHERS_HINT = "give examples of something else, too, labeled other or background"
 LEAST_SHARED = 0.2
 """The share of a span from which on another that overlaps it is more than an inexact boundary."""
 MAX_NAMED = 5

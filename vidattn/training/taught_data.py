@@ -1,8 +1,8 @@
-"""Labeled windows for `teach`: their length, what the backbone sees of them, their labels."""
+"""Samples for `teach`: whether they are enough, their windows, what the backbone sees of these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vidattn.config import ClipConfig, FlowConfig, TaughtConfig
+from vidattn.config import Activation, ClipConfig, FlowConfig, TaughtConfig
+from vidattn.config.run_options import LabelsAtOnce
 from vidattn.data.batch import VideoFailure
 from vidattn.data.clip_dataset import mark_labels
-from vidattn.data.labeled_dataset import LabeledDataset
+from vidattn.data.labeled_dataset import OTHERS_HINT, LabeledDataset, name_first
 from vidattn.data.window_length import LONGEST_STEP, round_down
-from vidattn.errors import UsageError, VideoError
+from vidattn.errors import DataError, UsageError, VideoError
 from vidattn.inference.embed import Embedder
 from vidattn.models.classifier import Classifier, Model
 from vidattn.models.device import is_small
@@ -136,6 +137,38 @@ def design_flow(backbone: Classifier, span: float, zoom: bool) -> Classifier:
 def _choose_grid(width: int, size: int, config: object) -> int:
     side = size // getattr(config, "patch", size)
     return next((n for n in (8, 4, 2, 1) if n <= side and n * n * width <= MOST_NUMBERS), 1)
+
+
+def require_samples(dataset: LabeledDataset, labels_at_once: LabelsAtOnce) -> None:
+    """Raise DataError or UsageError for a dataset that teaches nothing, whatever can be read."""
+    activation = choose_activation(dataset.several, labels_at_once)
+    if len(dataset.labels) < 2 and activation == "softmax":
+        raise DataError(f"{dataset.root}: all samples are of one class", hint=OTHERS_HINT)
+    labels = {label for item in dataset.items for label in item.all_labels}
+    require_enough(dataset, labels, {item.group or item.path for item in dataset.items})
+
+
+def require_enough(
+    dataset: LabeledDataset, labels: Collection[int], groups: Collection[str], kind: str = ""
+) -> None:
+    """Raise DataError where samples with these labels, of these groups, teach or measure nothing.
+
+    kind: which samples they are, such as "readable ".
+    """
+    if missing := [name for k, name in enumerate(dataset.labels) if k not in labels]:
+        raise DataError(f"{dataset.root}: no {kind}example of {name_first(missing)}")
+    if len(groups) < 2:
+        raise DataError(
+            f"{dataset.root}: all {kind}samples are of one group, so nothing can be measured",
+            hint="give samples of two recordings or more, a column group, or --group-by",
+        )
+
+
+def choose_activation(several: bool, labels_at_once: LabelsAtOnce) -> Activation:
+    """Sigmoid for several labels at once. Raises UsageError where they are, and one is wanted."""
+    if several and labels_at_once == "one":
+        raise UsageError("some samples have several labels, so they cannot be told one by one")
+    return "sigmoid" if several or labels_at_once == "several" else "softmax"
 
 
 def choose_span(embedder: Embedder, dataset: LabeledDataset, window: float | None) -> float:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.config import Activation
 from vidattn.config.labels import find_blank
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.batch import VideoFailure
@@ -23,7 +22,7 @@ from vidattn.data.embedding_cache import EmbeddingCache
 from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first, note_areas
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
-from vidattn.errors import DataError, UsageError
+from vidattn.errors import DataError
 from vidattn.evaluation.label_metrics import LabelMetrics
 from vidattn.evaluation.metrics import most_confused
 from vidattn.inference.embed import Embedder
@@ -41,10 +40,13 @@ from vidattn.training.doubts import Doubt, find_alike, find_mistakes, find_rare
 from vidattn.training.run_dir import require_writable
 from vidattn.training.taught_data import (
     LabeledWindows,
+    choose_activation,
     choose_span,
     design_flow,
     design_views,
     embed_samples,
+    require_enough,
+    require_samples,
     unwrap,
 )
 from vidattn.types import Item, Window
@@ -108,6 +110,7 @@ class Lesson:
 
     def run(self, opening: Prefetcher, cache: EmbeddingCache) -> Iterator[TeachEvent]:
         """Embed, compare, and make the model."""
+        require_samples(self.dataset, self.options.labels_at_once)
         began = time.perf_counter()
         views = dict[str, tuple[Classifier, LabeledWindows]]()
         make = partial(Embedder, cache=cache, runtime=self.runtime, opening=opening)
@@ -160,11 +163,8 @@ class Lesson:
 
     def _study(self, views: Mapping[str, tuple[Classifier, LabeledWindows]]) -> Study:
         truth = next(iter(views.values()))[1].truth
-        several = (truth.sum(1) > 1).any() or self.dataset.several
-        asked = self.options.labels_at_once
-        if several and asked == "one":
-            raise UsageError("some samples have several labels, so they cannot be told one by one")
-        activation: Activation = "sigmoid" if asked == "several" or several else "softmax"
+        several = self.dataset.several or bool((truth.sum(1) > 1).any())
+        activation = choose_activation(several, self.options.labels_at_once)
         shapes = {}
         for name, (shown, windows) in views.items():
             model = shown.model
@@ -176,18 +176,7 @@ class Lesson:
 
     def _describe(self, study: Study, windows: LabeledWindows, span: float) -> Iterator[TeachNote]:
         groups, counts = {study.groups[n] for n in windows.samples}, windows.truth.sum(0)
-        if missing := [self.dataset.labels[k] for k in np.flatnonzero(counts == 0)]:
-            raise DataError(f"{self.dataset.root}: no readable example of {name_first(missing)}")
-        if len(self.dataset.labels) < 2 and study.activation == "softmax":
-            raise DataError(
-                f"{self.dataset.root}: all samples are of one class",
-                hint="give examples of something else, too, labeled other or background",
-            )
-        if len(groups) < 2:
-            raise DataError(
-                f"{self.dataset.root}: all samples are of one group, so nothing can be measured",
-                hint="give samples of two recordings or more, a column group, or --group-by",
-            )
+        require_enough(self.dataset, np.flatnonzero(counts).tolist(), groups, "readable ")
         several = ", several labels at once" if study.activation == "sigmoid" else ""
         yield TeachNote(
             f"{len(np.unique(windows.samples))} samples of {len(counts)} classes in {len(groups)} "
