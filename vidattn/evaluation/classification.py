@@ -14,6 +14,7 @@ from vidattn.errors import DataError, UsageError
 from vidattn.evaluation import metrics
 from vidattn.evaluation.label_metrics import measure_labels
 from vidattn.evaluation.predictions import Predictions
+from vidattn.io.text import describe_interval
 
 PAIRS = 20
 """Number of the most frequent confusions that JSON lists beside the whole matrix."""
@@ -79,8 +80,8 @@ def describe_top1(top1: float, clips: int, majority: float) -> str:
     guessing = f"always guessing the largest class: {100 * majority:.1f} %"
     no_better = ", which may be as good" if low <= majority else ""
     return (
-        f"{100 * top1:.1f} % of {clips}, between {100 * low:.0f} and {100 * high:.0f} % (95 %); "
-        f"{guessing}{no_better}"
+        f"{100 * top1:.1f} % of {clips}, between "
+        f"{describe_interval(top1, low, high, 'and')} (95 %); {guessing}{no_better}"
     )
 
 

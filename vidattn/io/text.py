@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
@@ -11,6 +12,16 @@ def count_noun(count: int, noun: str) -> str:
     """A number and its noun, such as "1 video", "0 classes" or "14400 windows"."""
     plural = noun + ("es" if noun.endswith("s") else "s")
     return f"{count} {noun if count == 1 else plural}"
+
+
+def describe_interval(value: float, low: float, high: float, word: str = "to") -> str:
+    """The ends of an interval of a share in whole percent, as "98 to 100 %".
+
+    value: the share itself, which readers see in percent with one decimal, and which the ends hold.
+    """
+    shown = round(100 * value, 1)
+    first, last = min(round(100 * low), math.floor(shown)), max(round(100 * high), math.ceil(shown))
+    return f"{first} {word} {last} %"
 
 
 def parse_seconds(text: str) -> float:

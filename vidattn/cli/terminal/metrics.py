@@ -9,7 +9,7 @@ from typing import Any
 from vidattn.cli.terminal.console import printable
 from vidattn.cli.terminal.teaching import label_lines
 from vidattn.io.files import write_atomically
-from vidattn.io.text import count_noun
+from vidattn.io.text import count_noun, describe_interval
 
 MOST_ROWS = 40
 """Number of classes up to which all are shown; of more only the worst."""
@@ -38,7 +38,8 @@ def metric_lines(result: Mapping[str, Any], published: str = "") -> Iterator[str
         yield from label_lines(result["several"])
         return
     low, high = result["top1_interval"]
-    sure = f"between {100 * low:.0f} and {100 * high:.0f} % (95 %)"
+    ends = describe_interval(result["top1"], low, high, "and")
+    sure = f"between {ends} (95 %)"
     guess = f"always guessing the largest class: {100 * result['majority']:.1f} %"
     yield f"  {'top1':<11} {100 * result['top1']:5.1f} %  {sure}; {guess}"
     for name in ("top5", "mean_class"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vidattn.cli.terminal.console import printable
-from vidattn.io.text import count_noun
+from vidattn.io.text import count_noun, describe_interval
 
 LITTLE = 2
 """Percentage points of a gain that is not worth twice the samples."""
@@ -46,12 +46,12 @@ def label_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Totals with their intervals, then F1 and average precision of each label."""
     for name, title in LINES.items():
         low, high = metrics["intervals"][name]
-        yield f"  {title:<11} {_percent(metrics[name])}  {_between(low, high)}"
+        yield f"  {title:<11} {_percent(metrics[name])}  {_between(metrics[name], low, high)}"
     rows = metrics["per_class"][:MOST_CLASSES]
     width = max(len(printable(row["label"])) for row in rows)
     for row in rows:
         f1, ap = (
-            f"{title} {_percent(row[key])} {_between(*row[f'{key}_interval']):<9}"
+            f"{title} {_percent(row[key])} {_between(row[key], *row[f'{key}_interval']):<9}"
             for key, title in (("f1", "F1"), ("ap", "AP"))
         )
         count = f"{row['seconds']:.0f} s" if "seconds" in row else row["samples"]
@@ -63,10 +63,10 @@ def _blank_line(blank: Mapping[str, Any]) -> str:
     loss, active = 100 * blank["loss"], count_noun(blank["active"], "other")
     if blank["active"] < round(1 / blank["loss"]) - 1:
         return f"  too few samples with something in them for --blank {loss:g}%: {active}"
-    low, high = blank["lost_interval"]
+    ends = _between(blank["lost"] / blank["active"], *blank["lost_interval"])
     return (
         f"  --blank {loss:g}% would leave out {blank['removed']} of {blank['blank']} blank samples "
-        f"and lose {blank['lost']} of {active} ({_between(low, high)})"
+        f"and lose {blank['lost']} of {active} ({ends})"
     )
 
 
@@ -89,5 +89,7 @@ def _percent(value: float | None) -> str:
     return "    - %" if value is None else f"{100 * value:5.1f} %"
 
 
-def _between(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{100 * low:.0f} to {100 * high:.0f} %"
+def _between(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return ""
+    return describe_interval(value, low, high)
