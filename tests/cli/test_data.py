@@ -69,6 +69,15 @@ def test_a_leak_and_a_broken_file_exit_with_4(quick: Run, clips: Path) -> None:
     assert as_json.stderr == ""
 
 
+def test_findings_agree_with_their_number(quick: Run, clips: Path, tmp_path: Path) -> None:
+    rows = [f"{clips}/train/down/0.mp4,{label},0,0.2,train" for label in ("a", "b", "c")]
+    head = ["path,label,start,end,split", f"{clips}/train/down/1.mp4,a,0,0.2,val"]
+    for count, text in ((2, "1 class"), (3, "2 classes")):
+        (tmp_path / "spans.csv").write_text("\n".join(head + rows[:count]))
+        shown = quick("data", "check", "spans.csv", code=4).stdout
+        assert f"error    {text} with samples in one split alone\n" in shown
+
+
 def test_a_missing_dataset_exits_with_3_and_the_places(quick: Run, tmp_path: Path) -> None:
     done = quick("data", "check", "ssv2", "-o", "report.jsonl", code=3)
     assert "searched: data/ssv2" in done.stderr

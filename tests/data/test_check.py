@@ -158,7 +158,7 @@ def test_a_class_without_videos_in_a_split_is_named(root: Path) -> None:
     shutil.rmtree(root / "val" / "run")
     verdict, _ = checked(root)
     assert not verdict["sound"]
-    assert verdict["findings"]["onesided"]["examples"] == ["run: no video in val"]
+    assert verdict["findings"]["onesided"]["examples"] == ["run: no sample in val"]
 
 
 def test_spans_are_checked_against_the_end_of_their_file(root: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.data.sets import open_dataset
+from vidattn.data.sets import open_dataset, open_samples
 from vidattn.data.sets.csv_list import open_table
 from vidattn.data.tabular import read_rows
 from vidattn.errors import DataError
@@ -213,6 +213,13 @@ def test_without_a_split_column_a_share_of_every_class_is_for_validation(tree: T
     val = open_table(written(root, "".join(f"{i}.mp4,{'xy'[i % 2]}\n" for i in range(20))), "val")
     assert sorted(item.label for item in val.items) == [0, 0, 1, 1]
     assert "16 videos to train, 4 to validate" in val.notes[0]
+
+
+@pytest.mark.parametrize(("name", "opened"), [("none.csv", "none.csv"), ("train.csv", "")])
+def test_a_list_of_a_header_alone_says_so(root: Path, name: str, opened: str) -> None:
+    written(root, "path,label\n", name)
+    with pytest.raises(DataError, match=f"{name}: has no rows below its header"):
+        open_samples(str(root / opened))
 
 
 def groups_of(folder: Path, text: str, **options: str) -> dict[str, set[str]]:

@@ -128,4 +128,5 @@ def test_spans_of_one_file_stay_in_one_split_unless_the_list_states_splits(video
     train, val = open_dataset(str(path), None, "train"), open_dataset(str(path), None, "val")
     assert not {item.path for item in train.items} & {item.path for item in val.items}
     assert (len(train.items), len(val.items)) == (24, 6)
+    assert "24 samples to train, 6 to validate" in train.notes[0]
     assert "20% of every class is for validation, in whole files (--group-by keeps" in val.notes[0]

@@ -1,6 +1,7 @@
 """Training on files: `train.fit` on a folder of clips, and what it makes of broken ones."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,14 @@ def test_a_dataset_of_one_class_is_refused(folder: Path, tmp_path: Path) -> None
     with pytest.raises(DataError, match="all videos are of one class: clips"):
         run(above, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    items = open_dataset(str(folder)).items
+    for name, times, noun in (("one", "", "videos"), ("spans", ",0,0.5", "samples")):
+        path, header = tmp_path / f"{name}.csv", "path,label,start,end" if times else "path,label"
+        path.write_text("\n".join([header, *(f"{item.path},groom{times}" for item in items)]))
+        wrong = f"{path}: all {noun} are of one class: groom"
+        with pytest.raises(DataError, match=re.escape(wrong)) as caught:
+            run(path, tmp_path / "run")
+        assert "labeled other or background" in (caught.value.hint or "")
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from vidattn.data.augment import RandAugment, describe_augmentation
 from vidattn.data.batch import Batch, VideoFailure, shard_range
 from vidattn.data.frames import file_start, item_window, view_clips
 from vidattn.data.labeled_dataset import (
+    OTHERS_HINT,
     LabeledDataset,
     note_areas,
     note_one_sided,
@@ -272,6 +273,9 @@ class EvaluationVideos(Dataset[EvaluationViews]):
         return load_in_order(self, range(len(self)) if numbers is None else numbers, workers)
 
 
+FOLDERS_HINT = "name the folder that holds the folders of the classes, or a list"
+
+
 def require_classes(train: LabeledDataset, val: LabeledDataset, *, several: bool = False) -> None:
     """Raise DataError when a split has no videos, or training a single class.
 
@@ -279,16 +283,16 @@ def require_classes(train: LabeledDataset, val: LabeledDataset, *, several: bool
     """
     for split, use in ((train, "train on"), (val, "validate with")):
         if not split.items:
-            raise DataError(f"{split.root}: no videos to {use}")
+            raise DataError(f"{split.where}: no videos to {use}")
         if not several and (first := next((i.path for i in split.items if i.labels), None)):
             raise DataError(
-                f"{split.root}: {first} has several labels at once",
+                f"{split.where}: {first} has several labels at once",
                 hint="a classifier of whole videos learns one for each; train clips instead",
             )
     if len(train.labels) < 2 and not several:
         raise DataError(
-            f"{train.root}: all videos are of one class: {', '.join(train.labels)}",
-            hint="name the folder that holds the folders of the classes, or a list",
+            f"{train.where}: all {train.noun}s are of one class: {', '.join(train.labels)}",
+            hint=OTHERS_HINT if train.listed else FOLDERS_HINT,
         )
 
 

@@ -63,6 +63,18 @@ class LabeledDataset:
     """Sentences for the user, such as how the dataset was split, or videos that are missing."""
     missing: tuple[str, ...] = ()
     """Videos that are listed but not there, as many as may be missing."""
+    listed: Path | None = None
+    """The list or annotation that names the videos, if one does."""
+
+    @property
+    def where(self) -> Path:
+        """What the user named, for messages: its list, or its folder."""
+        return self.listed or self.root
+
+    @property
+    def noun(self) -> str:
+        """What an item is: a video, or a sample where items are spans of files."""
+        return "sample" if any(item.window or item.frames for item in self.items) else "video"
 
     def class_weights(self) -> tuple[float, ...]:
         """Weights by which all classes count the same: 1 in the mean over the samples where none
@@ -260,7 +272,7 @@ def note_similar(dataset: LabeledDataset) -> LabeledDataset:
     same = [" = ".join(map(repr, names)) for names in groups.values() if len(names) > 1]
     if not same:
         return dataset
-    text = f"{dataset.root}: warning: classes that may be one: {name_first(same)}"
+    text = f"{dataset.where}: warning: classes that may be one: {name_first(same)}"
     return replace(dataset, notes=(*dataset.notes, text))
 
 

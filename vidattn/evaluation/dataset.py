@@ -142,8 +142,9 @@ class DatasetEvaluator:
         failed = [video.failure for video in ordered if video.failure is not None]
         readable = [video for video in ordered if video.logits is not None]
         if not readable:
+            count = count_noun(len(ordered), self.source.noun)
             raise DataError(
-                f"{self.source.root}: of {count_noun(len(ordered), 'video')} none could be read"
+                f"{self.source.where}: of {count} none could be read"
                 + (f"; the first: {failed[0].message}" if failed else "")
             )
         card = self.classifier.card

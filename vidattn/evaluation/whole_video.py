@@ -37,7 +37,9 @@ def predict_dataset(head: Classifier, source: LabeledDataset) -> Predictions:
         paths.append(item.path)
         labels.append(int(truth[item.label]))
     if not rows:
-        raise DataError(f"{source.root}: none of its videos has embeddings: {failed[0]['message']}")
+        raise DataError(
+            f"{source.where}: none of its videos has embeddings: {failed[0]['message']}"
+        )
     return Predictions(
         head.labels,
         tuple(paths),

@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, cls=Commands, help="Check a dataset before training on it.")
 
 FINDINGS = {
-    "split": "a split cannot be opened",
-    "missing": "listed, but not there",
-    "unreadable": "cannot be read",
-    "damaged": "do not decode everywhere",
-    "beyond": "spans after the end of their file",
-    "leak": "in train and in val",
-    "onesided": "classes with videos in one split alone",
-    "absent": "classes without any video",
-    "overrun": "spans that end after their file",
-    "vfr": "variable frame rate",
-    "rotated": "stored rotated",
-    "size": "of an unusual size",
-    "single": "a single frame",
-    "folder": "in the folder of another class",
-    "duplicate": "more than once in a split",
-    "conflict": "with two labels",
-    "shared": "one file in both splits, different spans",
-    "alike": "pairs that look the same, though the files differ",
+    "split": ("split", "missing or malformed"),
+    "missing": ("", "listed, but not there"),
+    "unreadable": ("", "cannot be read"),
+    "damaged": ("", "cannot be decoded everywhere"),
+    "beyond": ("span", "after the end of the file"),
+    "leak": ("", "in train and in val"),
+    "onesided": ("class", "with samples in one split alone"),
+    "absent": ("class", "without any sample"),
+    "overrun": ("span", "longer than what is left of the file"),
+    "vfr": ("", "variable frame rate"),
+    "rotated": ("", "stored rotated"),
+    "size": ("", "of an unusual size"),
+    "single": ("", "a single frame"),
+    "folder": ("", "in the folder of another class"),
+    "duplicate": ("", "more than once in a split"),
+    "conflict": ("", "with two labels"),
+    "shared": ("", "one file in both splits, different spans"),
+    "alike": ("pair", "of files that look the same, though their contents differ"),
 }
-"""Each kind of finding in words."""
+"""Each kind of finding in words: what is counted, where a noun says it, and what is wrong."""
 MOST_KINDS = 4
 
 
@@ -157,7 +157,8 @@ def _lines(verdict: dict[str, Any]) -> Iterator[str]:
             yield f"  {name}: {shown}{others}"
     for kind, finding in verdict["findings"].items():
         grade, examples = "error  " if finding["serious"] else "warning", finding["examples"]
-        yield f"{grade}  {finding['count']} {FINDINGS[kind]}"
+        (noun, text), count = FINDINGS[kind], finding["count"]
+        yield f"{grade}  {count_noun(count, noun) if noun else count} {text}"
         lines = [line for example in examples for line in example.split("\n")]
         yield from (f"           {printable(line)}" for line in lines)
         if finding["count"] > len(examples):

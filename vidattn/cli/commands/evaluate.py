@@ -318,7 +318,7 @@ class DatasetRun:
 
         dataset = self._open_dataset(name)
         count = len(dataset.items)
-        self.console.note(f"{count_noun(count, 'video')}, {describe_views(views)} each")
+        self.console.note(f"{count_noun(count, dataset.noun)}, {describe_views(views)} each")
         with join_world(self.runtime.torch_device(), IDLE_SECONDS) as world:
             evaluator = DatasetEvaluator(
                 classifier,

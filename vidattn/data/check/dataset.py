@@ -229,7 +229,7 @@ class DatasetCheck:
                 if not own[number]:
                     elsewhere = any(others[number] for others in counts.values())
                     kind: Kind = "onesided" if elsewhere else "absent"
-                    yield Finding(kind, f"{label}: no video in {split}")
+                    yield Finding(kind, f"{label}: no sample in {split}")
 
     def _find_repeats(self) -> Iterator[Finding]:
         """Contents that are in the dataset more than once."""

@@ -77,6 +77,7 @@ def open_table(
         rows, notes = _list_spans(path, annotation.read(path, None), root)
     else:
         rows, notes = read_rows(path, group_by), note_columns(path, group_by)
+        _require_rows(path, rows)
     if group_by:
         rows = _name_groups(path, rows, group_by)
     labels, numbers = read_classes({path: rows}, names)
@@ -89,8 +90,15 @@ def open_table(
         raise DataError(
             f"{path}: no row belongs to {split}", hint=hint + "train and val" if alone else None
         )
-    found = LabeledDataset(path.stem, root, split, labels, notes=(*notes, *split_notes))
+    found = LabeledDataset(
+        path.stem, root, split, labels, notes=(*notes, *split_notes), listed=path
+    )
     return select_existing(found, chosen, str(path), max_missing)
+
+
+def _require_rows(path: Path, rows: Sequence[Row]) -> None:
+    if not rows:
+        raise DataError(f"{path}: has no rows below its header")
 
 
 def _name_groups(path: Path, rows: Sequence[Row], group_by: str) -> list[Row]:
@@ -145,12 +153,13 @@ def open_lists(
     tables = {path: read_rows(path) for path in lists.values()}
     labels, numbers = read_classes(tables, names)
     path = lists[split]
+    _require_rows(path, tables[path])
     videos = list_videos(path, tables[path], root, numbers)
     if not name:  # published lists have one label a video
         videos = join_overlaps(videos)
     is_test = path.stem.casefold().startswith("test")
     notes = (f"{path.name} serves for validation",) * is_test + note_columns(path)
-    found = LabeledDataset(name or root.name, root, split, labels, notes=notes)
+    found = LabeledDataset(name or root.name, root, split, labels, notes=notes, listed=path)
     return select_existing(found, videos, str(path), max_missing)
 
 
@@ -291,9 +300,10 @@ def _assign_splits(
     chosen = split_groups(keys, labels) if together else split_validation(keys, labels)
     how = "in whole groups" if named else "in whole files" if cut else "by a hash of the file paths"
     how += "" if named else f" ({GROUPS_HINT})"
+    noun = "sample" if cut else "video"
     note = (
         f"{path}: no column split: about {VALIDATION_SHARE:.0%} of every class is for validation, "
-        f"{how}: {count_noun(chosen.count(False), 'video')} to train, "
+        f"{how}: {count_noun(chosen.count(False), noun)} to train, "
         f"{chosen.count(True)} to validate"
     )
     return ["val" if val else "train" for val in chosen], (note,)
