@@ -12,19 +12,25 @@ from vidattn.training.events import (
     Event,
     IncompleteValidation,
     StepDone,
+    TrainingNote,
     UnreadableVideo,
 )
 
 
-def test_failed_videos_are_named_at_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_videos_and_warnings_are_told_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with TrainingDisplay(Console(quiet=True)) as follower:
         follower.tell(
             UnreadableVideo(3, "a.mp4", "replaced", "E_EMPTY", "a.mp4: the file is empty")
         )
+        follower.tell(TrainingNote("4 videos to train"))
+        follower.tell(TrainingNote("clips: nothing to validate of 1 class: a", warning=True))
         follower.tell(IncompleteValidation(1, 2, Path("run/log.jsonl")))
         follower.tell(IncompleteValidation(0, 1, Path("run/log.jsonl")))
     assert capsys.readouterr().err.splitlines() == [
         "warning: a.mp4: replaced by another (E_EMPTY): the file is empty",
+        "warning: clips: nothing to validate of 1 class: a",
         "warning: 1 video replaced by others and 2 videos not counted: unreadable videos are "
         "listed in run/log.jsonl",
         "warning: 1 video not counted: unreadable videos are listed in run/log.jsonl",

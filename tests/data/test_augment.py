@@ -8,7 +8,7 @@ import pytest
 from vidattn.config.recipes import RECIPES
 from vidattn.config.recipes.small import SMALL
 from vidattn.config.serialization import apply_settings
-from vidattn.data.augment import RandAugment, describe_augmentation
+from vidattn.data.augment import RandAugment, describe_augmentation, warn_of_mirroring
 
 GRAY = (115, 115, 115)
 
@@ -66,17 +66,18 @@ def test_the_notation_decides_how_many_and_how_strong() -> None:
 
 
 def test_what_training_does_to_clips_is_said() -> None:
-    plain = describe_augmentation(SMALL, ("pan_left", "pan_right"))
-    assert plain == ("augmentation: clips are cropped anywhere, never mirrored",)
+    plain = describe_augmentation(SMALL)
+    assert plain == "augmentation: clips are cropped anywhere, never mirrored"
     mixed = apply_settings(SMALL, ["optim.mixup=0.8", "optim.cutmix=1", "data.randaugment=rand-m9"])
-    assert describe_augmentation(mixed, ())[0].endswith(
+    assert describe_augmentation(mixed).endswith(
         "never mirrored, RandAugment (rand-m9), blended in pairs (mixup and cutmix)"
     )
 
 
 def test_mirroring_is_warned_of_where_labels_name_a_side() -> None:
     mirrored = RECIPES["timesformer-k400"]
-    said, warning = describe_augmentation(mirrored, ("static", "pan_left"))
-    assert "mirrored left to right" in said
+    assert "mirrored left to right" in describe_augmentation(mirrored)
+    (warning,) = warn_of_mirroring(mirrored, ("static", "pan_left"))
     assert "'pan_left'" in warning
-    assert len(describe_augmentation(mirrored, ("leftovers", "copyright"))) == 1
+    assert warn_of_mirroring(mirrored, ("leftovers", "copyright")) == ()
+    assert warn_of_mirroring(SMALL, ("pan_left", "pan_right")) == ()

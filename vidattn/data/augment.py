@@ -22,8 +22,8 @@ Frames = NDArray[np.uint8]
 SIDES = re.compile(r"\b(left|right|(counter ?|anti ?)?clockwise)\b")
 
 
-def describe_augmentation(recipe: Recipe, labels: Sequence[str]) -> tuple[str, ...]:
-    """What training does to clips that could change what they show; and a warning if it does."""
+def describe_augmentation(recipe: Recipe) -> str:
+    """What training does to clips that could change what they show."""
     data, optim = recipe.data, recipe.optim
     mixing = [name for name in ("mixup", "cutmix") if getattr(optim, name)]
     done = [
@@ -31,12 +31,16 @@ def describe_augmentation(recipe: Recipe, labels: Sequence[str]) -> tuple[str, .
         *[f"RandAugment ({data.randaugment})"] * bool(data.randaugment),
         *[f"blended in pairs ({' and '.join(mixing)})"] * bool(mixing),
     ]
-    notes = (f"augmentation: clips are cropped anywhere, {', '.join(done)}",)
+    return f"augmentation: clips are cropped anywhere, {', '.join(done)}"
+
+
+def warn_of_mirroring(recipe: Recipe, labels: Sequence[str]) -> tuple[str, ...]:
+    """A warning of classes that a recipe mirrors into others, if any."""
     turned = [label for label in labels if SIDES.search(normalize_label(label))]
-    if not (data.flip and turned):
-        return notes
-    warning = f"warning: mirroring turns {turned[0]!r} into another class"
-    return (*notes, f"{warning}; leave it out with --set data.flip=false")
+    if not (recipe.data.flip and turned):
+        return ()
+    text = f"mirroring turns {turned[0]!r} into another class"
+    return (f"{text}; leave it out with --set data.flip=false",)
 
 
 class RandAugment:

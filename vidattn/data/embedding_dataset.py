@@ -118,6 +118,7 @@ class EmbeddingDataset:
         self.labels, self._shard = train.labels, shard
         self.class_weights = train.class_weights()
         self.notes = tuple(dict.fromkeys(train.notes + val.notes))
+        self.warnings = tuple(dict.fromkeys(train.warnings + val.warnings))
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(samples)))
         self._training = TrainingBatches(
             samples, recipe.optim.batch_size, recipe.optim.epochs * passes, shard

@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -61,6 +61,8 @@ class LabeledDataset:
     items: tuple[Item, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the user, such as how the dataset was split, or videos that are missing."""
+    warnings: tuple[str, ...] = ()
+    """Those that nobody may overlook."""
     missing: tuple[str, ...] = ()
     """Videos that are listed but not there, as many as may be missing."""
     listed: Path | None = None
@@ -264,16 +266,16 @@ def note_missing(
     return (text,)
 
 
-def note_similar(dataset: LabeledDataset) -> LabeledDataset:
-    """The dataset with a note on classes that differ only in case, spaces or signs, if any."""
+def warn_of_similar(dataset: LabeledDataset) -> LabeledDataset:
+    """The dataset with a warning of classes that differ only in case, spaces or signs, if any."""
     groups: dict[str, list[str]] = defaultdict(list)
     for label in dataset.labels:
         groups[normalize_label(label)].append(label)
     same = [" = ".join(map(repr, names)) for names in groups.values() if len(names) > 1]
     if not same:
         return dataset
-    text = f"{dataset.where}: warning: classes that may be one: {name_first(same)}"
-    return replace(dataset, notes=(*dataset.notes, text))
+    text = f"{dataset.where}: classes that may be one: {name_first(same)}"
+    return replace(dataset, warnings=(*dataset.warnings, text))
 
 
 def name_first(names: Iterable[str]) -> str:
@@ -301,31 +303,11 @@ def one_sided_classes(train: LabeledDataset, val: LabeledDataset) -> dict[Split,
 
 
 def note_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
-    """Sentences on videos of which the model sees the same for samples of several areas, and on
-    those without boxes to follow.
+    """A sentence on videos of which the model sees the same for samples of several areas, if any.
 
-    clip: where the model looks. Raises DataError for a sample of no area, and where no video has
-    boxes.
+    clip: where the model looks. Raises DataError for a sample of no area.
     """
-    return (*_note_same_area(dataset, clip.rois), *_note_boxes(dataset, clip.boxes))
-
-
-def _note_boxes(dataset: LabeledDataset, boxes: str) -> tuple[str, ...]:
-    """A warning of videos that a file of boxes leaves out; boxes: a path, empty for none."""
-    tracks = load_tracks(boxes) if boxes else {}
-    paths = list(dict.fromkeys(item.path for item in dataset.items)) if boxes else []
-    missing = [path for path in paths if find_track(tracks, path) is None]
-    if not missing:
-        return ()
-    text = f"{boxes}: no boxes of {len(missing)} of {len(paths)} videos of {dataset.name}"
-    if len(missing) == len(paths):
-        names = sorted(name for name, track in tracks.items() if track.moments)
-        known = f"it has those of {name_first(names)}" if names else "it has none at all"
-        raise DataError(f"{text}, such as {missing[0]}", hint=known)
-    return (f"warning: {text}, whose whole picture is used: {name_first(missing)}",)
-
-
-def _note_same_area(dataset: LabeledDataset, rois: Collection[str]) -> tuple[str, ...]:
+    rois = clip.rois
     for item in dataset.items if rois else ():
         if item.roi not in rois:
             raise DataError(
@@ -340,13 +322,29 @@ def _note_same_area(dataset: LabeledDataset, rois: Collection[str]) -> tuple[str
     return (f"{dataset.name}: {text}, and the model sees the whole picture; see --roi",)
 
 
-def note_one_sided(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:
+def warn_of_boxes(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
+    """A warning of videos without boxes that a clip could follow, if any. Raises DataError where no
+    video has boxes."""
+    boxes = clip.boxes
+    tracks = load_tracks(boxes) if boxes else {}
+    paths = list(dict.fromkeys(item.path for item in dataset.items)) if boxes else []
+    missing = [path for path in paths if find_track(tracks, path) is None]
+    if not missing:
+        return ()
+    text = f"{boxes}: no boxes of {len(missing)} of {len(paths)} videos of {dataset.name}"
+    if len(missing) == len(paths):
+        names = sorted(name for name, track in tracks.items() if track.moments)
+        known = f"it has those of {name_first(names)}" if names else "it has none at all"
+        raise DataError(f"{text}, such as {missing[0]}", hint=known)
+    return (f"{text}, whose whole picture is used: {name_first(missing)}",)
+
+
+def warn_of_one_sided(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:
     """A warning of classes that are not learned, or not measured, if any."""
     missing = one_sided_classes(train, val)
     words = {"train": "nothing to learn from", "val": "nothing to validate"}
     return tuple(
-        f"warning: {train.name}: {words[split]} of {count_noun(len(names), 'class')}: "
-        + name_first(names)
+        f"{train.name}: {words[split]} of {count_noun(len(names), 'class')}: " + name_first(names)
         for split, names in missing.items()
         if names
     )

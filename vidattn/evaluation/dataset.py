@@ -18,7 +18,7 @@ from vidattn.config.run_options import EvalSampling, EvalViews
 from vidattn.data import plan, sampling
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import EvaluationVideos, Planner
-from vidattn.data.labeled_dataset import LabeledDataset, name_first, note_areas
+from vidattn.data.labeled_dataset import LabeledDataset, name_first, note_areas, warn_of_boxes
 from vidattn.errors import DataError
 from vidattn.evaluation.predictions import Predictions
 from vidattn.inference.scorer import Scorer, precision_of
@@ -78,7 +78,7 @@ class DatasetEvaluator:
         self.true_labels = align_labels(
             source.labels, classifier.labels, source, classifier.card.name
         )
-        self.notes = note_areas(source, clip)
+        self.notes, self.warnings = note_areas(source, clip), warn_of_boxes(source, clip)
         tsm = isinstance(classifier.model, FrameResNet)
         self.planner = make_planner(clip, views, mode, frames, tsm=tsm)
         self.settings: dict[str, Any] = {

@@ -34,6 +34,8 @@ class TrainingDataset(Protocol):
     """Number of training videos that may fail to decode."""
     notes: tuple[str, ...]
     """Remarks on how the dataset was read, one sentence each."""
+    warnings: tuple[str, ...]
+    """Remarks that nobody may overlook."""
     unreadable: Sequence[VideoFailure]
     """Validation videos that did not decode in the last pass."""
 
@@ -55,6 +57,7 @@ class MotionDataset:
     class_weights: tuple[float, ...] = ()
     videos = 0
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     unreadable: Sequence[VideoFailure] = ()
 
     def __init__(self, recipe: Recipe, folder: Path | None, shard: tuple[int, int]) -> None:

@@ -84,6 +84,7 @@ class TrainingNote:
 
     text: str
     step: int = 0
+    warning: bool = False
 
 
 Fate = Literal["replaced", "not counted"]

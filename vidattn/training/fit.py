@@ -145,6 +145,7 @@ class Run:
             self.log = RunLog(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
             self.metrics = MetricsFile(self.run_dir / "metrics.csv", len(self.log.epochs()))
         notes = [TrainingNote(text) for text in (*self.data.notes, *state.notes)]
+        notes += [TrainingNote(text, warning=True) for text in self.data.warnings]
         if (was := facts.get("videos", self.data.videos)) != self.data.videos:
             text = f"the dataset has changed: {self.data.videos} videos to train on were {was}"
             notes.append(TrainingNote(text))

@@ -19,7 +19,13 @@ from vidattn.config.labels import find_blank
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.batch import VideoFailure
 from vidattn.data.embedding_cache import EmbeddingCache
-from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first, note_areas
+from vidattn.data.labeled_dataset import (
+    GROUPS_HINT,
+    LabeledDataset,
+    name_first,
+    note_areas,
+    warn_of_boxes,
+)
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError
@@ -359,8 +365,9 @@ def teach_events(
     dataset = open_samples(labels, data_root, group_by=options.group_by)
     dataset = replace(dataset, root=Path(labels))
     lesson = Lesson(dataset, unwrap(backbone), options, runtime)
-    for note in (*dataset.notes, *note_areas(dataset, backbone.clip)):
-        yield TeachNote(note)
+    yield from map(TeachNote, (*dataset.notes, *note_areas(dataset, backbone.clip)))
+    for text in (*dataset.warnings, *warn_of_boxes(dataset, backbone.clip)):
+        yield TeachNote(text, warning=True)
     with Prefetcher() as opening:
         for event in lesson.run(opening, EmbeddingCache() if cache is None else cache):
             yield _saved(event, output) if isinstance(event, Taught) and output else event

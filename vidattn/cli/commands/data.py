@@ -86,6 +86,8 @@ def check(
         write(verdict)
     for note in () if as_json else verdict["notes"]:
         console.note(note)
+    for text in () if as_json else verdict["warnings"]:
+        console.warn(text)
     console.lines([dumps(verdict)] if as_json else _lines(verdict))
     if output is not None:
         console.note(f"wrote {output}")

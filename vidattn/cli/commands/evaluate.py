@@ -258,6 +258,8 @@ class DatasetRun:
         dataset = open_dataset(name, self.data.data_root, "val", group_by=group_by)
         for note in dataset.notes:
             self.console.note(note)
+        for text in dataset.warnings:
+            self.console.warn(text)
         assert self.classifier is not None
         sigmoid = self.classifier.activation == "sigmoid"
         self.results.require_measurable(several=sigmoid or dataset.several)
@@ -329,6 +331,8 @@ class DatasetRun:
             )
             for note in evaluator.notes:
                 self.console.note(note)
+            for text in evaluator.warnings:
+                self.console.warn(text)
             videos = evaluator.predict((world.rank, world.size), self._workers())
             with self.console.progress(name, -(-count // world.size)) as bar:
                 done = evaluator.gather(world, _count(videos, bar))

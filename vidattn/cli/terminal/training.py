@@ -53,7 +53,8 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay", None]):
         elif isinstance(event, Verdict):
             self._print(lambda: self._console.emit(event.text))
         elif isinstance(event, TrainingNote):
-            self._print(lambda: self._console.note(event.text))
+            tell = self._console.warn if event.warning else self._console.note
+            self._print(lambda: tell(event.text))
         elif isinstance(event, UnreadableVideo):
             self._print(lambda: self._console.warn(event.text))
         elif isinstance(event, IncompleteValidation):

@@ -193,6 +193,7 @@ class DatasetCheck:
                 kind: {"serious": kind in SERIOUS, "count": c.count, "examples": c.examples}
                 for kind, c in sorted(counts.items(), key=lambda pair: pair[0] not in SERIOUS)
             },
+            "warnings": list(dict.fromkeys(n for o in splits.values() for n in o.warnings)),
             "notes": [
                 *dict.fromkeys(n for opened in splits.values() for n in opened.notes),
                 *self._note_rare(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidattn.data.annotations.ground_truth import FORMATS, find_format
-from vidattn.data.labeled_dataset import LabeledDataset, Split, group_names, note_similar
+from vidattn.data.labeled_dataset import LabeledDataset, Split, group_names, warn_of_similar
 from vidattn.data.sets import csv_list, diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
 from vidattn.data.sets.folder import open_folder
 from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES, NamedDataset, Opener
@@ -92,7 +92,7 @@ def open_dataset(
         root = _find_root(name_or_path, known, data_root)
         return known.open(NamedDataset(name_or_path, root, split, allowed))
     path = _find_path(name_or_path, data_root)
-    return note_similar(_open_path(path, data_root, split, max_missing or 0.0, group_by))
+    return warn_of_similar(_open_path(path, data_root, split, max_missing or 0.0, group_by))
 
 
 def _open_path(
