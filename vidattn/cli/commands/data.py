@@ -84,14 +84,19 @@ def check(
     with _open_report(output) as write:
         verdict = _check(console, splits, workers or _count_cpus(), full, write)
         write(verdict)
-    for note in () if as_json else verdict["notes"]:
-        console.note(note)
-    for text in () if as_json else verdict["warnings"]:
-        console.warn(text)
+    if not as_json:
+        _tell(console, verdict)
     console.lines([dumps(verdict)] if as_json else _lines(verdict))
     if output is not None:
         console.note(f"wrote {output}")
     raise typer.Exit(ExitCode.DONE if verdict["sound"] else ExitCode.INCOMPLETE)
+
+
+def _tell(console: Console, verdict: dict[str, Any]) -> None:
+    for note in verdict["notes"]:
+        console.note(note)
+    for text in verdict["warnings"]:
+        console.warn(text)
 
 
 def _count_cpus() -> int:
