@@ -61,12 +61,12 @@ class LabeledDataset:
     items: tuple[Item, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the user, such as how the dataset was split, or videos that are missing."""
-    warnings: tuple[str, ...] = ()
-    """Those that nobody may overlook."""
     missing: tuple[str, ...] = ()
     """Videos that are listed but not there, as many as may be missing."""
     listed: Path | None = None
     """The list or annotation that names the videos, if one does."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that nobody may overlook."""
 
     @property
     def where(self) -> Path:
