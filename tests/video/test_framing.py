@@ -265,3 +265,26 @@ def test_a_part_far_behind_continues_alone(
             assert len(list(ahead.stream(range(20)))) == 20
             assert [i for i, _ in late] == list(range(1, 20))
     assert len(decodes) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no column frame or second, x, y, width or x2, height or y2; it is empty"),
+        ("frame,x,y,w,h\n", "it has no rows"),
+        ("frame;x;y;w;h\n1;1;1;5;5\n", "height or y2; it has frame;x;y;w;h"),
+        ("x,y,x2,h\n1,1,5,5\n", "no column frame or second; it has x, y, x2, h"),
+        ("frame,x,y,w,h\n1,1,1,5,5\n2,1,a,5,5\n", "line 3: could not convert"),
+        ("frame,x,y,w,h\n1,1,1,5,5\n2,-9,1,5,5\n", "line 3: a box of -9,1,5,5 at 2"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_of_boxes_is_said(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "boxes.csv").write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_tracks(str(tmp_path / "boxes.csv"))
+    assert reason in str(caught.value)
+
+
+def test_boxes_that_reach_over_the_border_are_clipped(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("frame,x,y,w,h\n0,-1,-2,11,12\n")
+    assert load_tracks(str(tmp_path / "boxes.csv"))[""].boxes == ((0.0, 0.0, 10.0, 10.0),)

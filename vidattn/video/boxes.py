@@ -136,7 +136,7 @@ def _load(path: str, version: tuple[int, int]) -> tuple[str, Mapping[str, BoxTra
 def _parse(path: str, data: bytes) -> Mapping[str, BoxTrack]:
     try:
         text = data.decode("utf-8-sig")
-        document = json.loads(text) if text[:1] in "[{" else None
+        document = json.loads(text) if text.startswith(("[", "{")) else None
         found = list(_from_csv(text) if document is None else _from_json(document))
         searched = _searched_videos(document) if isinstance(document, dict) else []
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -165,10 +165,12 @@ def _track(rows: Iterable[Detection]) -> BoxTrack:
 
 def _detection(video: str, moment: float, in_frames: bool, box: Sequence[Any]) -> Detection:
     x, y, width, height = map(float, box)
-    known = np.isfinite([moment, x, y, width, height]).all()
-    if not known or min(moment, x, y) < 0 or min(width, height) <= 0:
+    right, bottom = x + width, y + height
+    known = np.isfinite([moment, right, bottom]).all()
+    if not known or min(moment, width, height) < 0 or min(width, height, right, bottom) <= 0:
         raise ValueError(f"a box of {x:g},{y:g},{width:g},{height:g} at {moment:g}")
-    return Detection(video, moment, in_frames, x, y, width, height)
+    x, y = max(x, 0.0), max(y, 0.0)  # trackers may reach over the border
+    return Detection(video, moment, in_frames, x, y, right - x, bottom - y)
 
 
 def _from_csv(text: str) -> Iterator[Detection]:
@@ -179,16 +181,43 @@ def _from_csv(text: str) -> Iterator[Detection]:
         for kind, own in COLUMNS.items()
         if (known := [name for name in own if name in names])
     }
+    _require_columns(column, list(names))
+    empty = True
     for row in rows:
-        value = {kind: row[name] for kind, name in column.items()}
-        if float(value.get("confidence") or 1) < LEAST_CONFIDENCE:
-            continue
-        x, y = float(value["x"]), float(value["y"])
-        width = float(value["right"]) - x if "right" in value else float(value["width"])
-        height = float(value["bottom"]) - y if "bottom" in value else float(value["height"])
-        moment = float(value["frame"] if "frame" in value else value["second"])
-        box = (x, y, width, height)
-        yield _detection(value.get("video") or "", moment, "frame" in value, box)
+        empty = False
+        try:
+            one = _from_row({kind: row[name] for kind, name in column.items()})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"line {rows.line_num}: {error}") from None
+        if one is not None:
+            yield one
+    if empty:
+        raise ValueError("it has no rows")
+
+
+def _require_columns(column: Mapping[str, str], found: Sequence[str]) -> None:
+    """Raise ValueError that names the columns which a csv lacks, and those that it has."""
+    needed = [("frame", "second"), ("x",), ("y",), ("width", "right"), ("height", "bottom")]
+    missing = [
+        " or ".join(COLUMNS[kind][0] for kind in kinds)
+        for kinds in needed
+        if not column.keys() & set(kinds)
+    ]
+    if missing:
+        has = f"it has {', '.join(found)}" if found else "it is empty"
+        raise ValueError(f"no column {', '.join(missing)}; {has}")
+
+
+def _from_row(value: Mapping[str, str]) -> Detection | None:
+    """The box of a row; None for one that is not certain enough."""
+    if float(value.get("confidence") or 1) < LEAST_CONFIDENCE:
+        return None
+    x, y = float(value["x"]), float(value["y"])
+    width = float(value["right"]) - x if "right" in value else float(value["width"])
+    height = float(value["bottom"]) - y if "bottom" in value else float(value["height"])
+    moment = float(value["frame"] if "frame" in value else value["second"])
+    box = (x, y, width, height)
+    return _detection(value.get("video") or "", moment, "frame" in value, box)
 
 
 def _from_json(document: Any) -> Iterator[Detection]:
