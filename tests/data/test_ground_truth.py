@@ -157,3 +157,13 @@ def test_cues_of_other_editors_are_read_or_named(tmp_path: Path) -> None:
         "line 6: a cue without length: left out",
         "line 9: a cue whose times are not understood: left out",
     ]
+
+
+def test_separators_alone_are_no_label_and_texts_are_not_split(tmp_path: Path) -> None:
+    table, cues = tmp_path / "t.csv", tmp_path / "a.srt"
+    table.write_text("path,label,start,end\na.mp4,;,0,1\na.mp4,run;jump,1,2\n")
+    truth = read_ground_truth(table)
+    assert truth.videos[0].spans == ((Window(1, 2), "run"), (Window(1, 2), "jump"))
+    assert truth.notes == (f"{table}: 1 span without a label: left out",)
+    cues.write_text("1\n00:00:00,000 --> 00:00:02,000\nwait; what\n")
+    assert read_ground_truth(cues).videos[0].spans == ((Window(0, 2), "wait; what"),)

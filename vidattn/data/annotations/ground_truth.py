@@ -19,6 +19,7 @@ from vidattn.data.annotations.annotation import AnnotatedVideo, Format, GroundTr
 from vidattn.errors import DataError
 from vidattn.io.files import exists
 from vidattn.io.search import suggest_names
+from vidattn.io.text import count_noun
 
 __all__ = ["FORMATS", "AnnotatedVideo", "GroundTruth", "find_format", "read_ground_truth"]
 
@@ -44,8 +45,8 @@ def read_ground_truth(path: Path, split: str | None = None) -> GroundTruth:
 
     split: the subset to read. For texts of frames that is a list of names (a file, or one below
     splits/), by default all; otherwise a value of the column or key, by default that for
-    validation. A span labeled "a;b" is one of a and one of b. Raises DataError with the reason and
-    the place.
+    validation. A span labeled "a;b" is one of a and one of b, except for texts of subtitles. Raises
+    DataError with the reason and the place.
     """
     hint = "it is " + ", ".join(f.description for f in FORMATS)
     if not exists(path):
@@ -57,7 +58,12 @@ def read_ground_truth(path: Path, split: str | None = None) -> GroundTruth:
     found = known.read(path, split)
     if not found.videos:
         raise DataError(f"{path}: annotates no video", hint=hint)
-    return replace(found, videos=tuple(map(_split_spans, found.videos)))
+    if known is subtitles.FORMAT:
+        return found
+    bare = sum(not split_labels(label) for video in found.videos for _, label in video.spans)
+    notes = [f"{path}: {count_noun(bare, 'span')} without a label: left out"] * bool(bare)
+    videos = tuple(map(_split_spans, found.videos))
+    return GroundTruth(videos, (*found.notes, *notes))
 
 
 def _split_spans(video: AnnotatedVideo) -> AnnotatedVideo:
@@ -69,5 +75,4 @@ def _split_spans(video: AnnotatedVideo) -> AnnotatedVideo:
 
 
 def _split_each(spans: Spans) -> Spans:
-    each = ((window, split_labels(text) or [text]) for window, text in spans)
-    return tuple((window, label) for window, labels in each for label in labels)
+    return tuple((window, label) for window, text in spans for label in split_labels(text))
