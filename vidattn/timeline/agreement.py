@@ -107,10 +107,10 @@ def expect_agreement(
 
 def _agreement_by_chance(scores: NDArray[np.floating], best: Indices) -> float:
     """How often windows of two labels have one likeliest label, by what their scores say."""
-    together = np.zeros((scores.shape[1], scores.shape[1]))  # a label, and the likeliest one
-    np.add.at(together.T, best, scores)
-    together /= together.sum()
-    labels, likeliest = together.sum(axis=1), together.sum(axis=0)
+    order = np.argsort(best)
+    first = np.flatnonzero(np.diff(best[order], prepend=-1))
+    together = np.add.reduceat(scores[order], first, dtype=np.float64) / scores.sum()
+    likeliest, labels = together.sum(axis=1), together.sum(axis=0)
     both = np.square(likeliest).sum() - np.square(together).sum()
     return float(both / max(1 - np.square(labels).sum(), LEAST))
 

@@ -174,10 +174,21 @@ class PathModel:
     @cached_property
     def _learned(self) -> tuple[list[Floats], Floats, Labels]:
         """The evidence of each block, sharpened where windows agree more than they promise, the
-        costs of a switch elsewhere and at a cut that follow from it, and the most likely labels."""
+        costs of a switch elsewhere and at a cut that follow from it, and the most likely labels.
+
+        Windows must agree so much in the segments that come out, too.
+        """
         shots = self._parts(np.zeros(len(self._cells), np.bool_))
-        agreement = expect_agreement(self._windows.scores, self._windows.edges, shots)
-        sharpness = 1.0 if agreement is None else agreement.sharpness
+        expected = expect_agreement(self._windows.scores, self._windows.edges, shots)
+        sharpness = 1.0 if expected is None else expected.sharpness
+        learned = self._learn(sharpness)
+        found = self._agreement(learned[2])
+        if found is None or found.sharpness >= sharpness:
+            return learned
+        return self._learn(found.sharpness)
+
+    def _learn(self, sharpness: float) -> tuple[list[Floats], Floats, Labels]:
+        """As `_learned`, for scores raised to a power."""
         evidence = [block * sharpness for block in self._evidence]
         costs = learn_costs(self._bins(evidence))
         return evidence, costs, self._likely(evidence, costs)
