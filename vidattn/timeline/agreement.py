@@ -12,6 +12,7 @@ segments end between them, and by how much less tells how often those of one seg
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,8 +57,8 @@ class Agreement:
     @property
     def sharpness(self) -> float:
         """The power, 1 or more, at which scores promise as much agreement as there is."""
-        found = (power for power in POWERS.tolist() if self.expected(power) >= self.share)
-        return next(found, float(POWERS[-1]))
+        place = bisect_left(POWERS[:-1].tolist(), self.share, key=self.expected)
+        return float(POWERS[place])
 
     @property
     def dependence(self) -> float:
