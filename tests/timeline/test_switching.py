@@ -4,11 +4,13 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import log
+from typing import Any
 
 import numpy as np
 import pytest
 
 from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.chain import learn_costs
 from vidattn.timeline.decoding import most_likely_path
 from vidattn.timeline.segments import cut_cells
 from vidattn.timeline.switching import LabelPath, PathModel
@@ -133,6 +135,22 @@ def test_a_switch_cost_that_is_given_is_kept() -> None:
 
 
 SHOTS = [0, 1, 2, 0, 2, 1, 0, 1] * 3
+
+
+def test_costs_are_learned_once_whatever_else_is_asked_of_the_same_scores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned = []
+
+    def learn(*given: Any) -> Any:
+        learned.append(given)
+        return learn_costs(*given)
+
+    monkeypatch.setattr("vidattn.timeline.switching.learn_costs", learn)
+    timeline = timed(vfr=False)
+    others = [timeline.with_decoding(threshold=step / 10) for step in range(10)]
+    assert {len(one.segments) for one in [timeline, *others]} == {2}
+    assert 1 <= len(learned) <= 2  # for scores as they are, and sharpened
 
 
 def test_a_model_that_is_unsure_but_steady_is_followed_from_shot_to_shot() -> None:

@@ -86,11 +86,15 @@ class LabeledTimeline(TimelineValues):
     @cached_property
     def path(self) -> LabelPath | None:
         """The most likely label of every cell, for `smooth` auto; None for the other rules."""
-        if not self.decoding.uses_all_windows or self.task == "classify" or not self.cells:
-            return None
-        if self.several:
+        if not self._has_path:
             return None
         return self._place_path(self._path_model.path(self.decoding.switch_cost))
+
+    @property
+    def _has_path(self) -> bool:
+        if self.task == "classify" or self.several:
+            return False
+        return self.decoding.uses_all_windows and bool(self.cells)
 
     def paths_at(self, switch_costs: Iterable[float]) -> list[LabelPath]:
         """As `path`, for each of some costs of a switch, in nats."""
@@ -175,7 +179,10 @@ class LabeledTimeline(TimelineValues):
 
     def with_decoding(self, **changes: Any) -> Self:
         """The same scores with other settings of `Decoding`: threshold, smooth, ..."""
-        return replace(self, decoding=replace(self.decoding, **changes))
+        changed = replace(self, decoding=replace(self.decoding, **changes))
+        if changed._has_path:  # the costs follow from the scores alone: they are learned once
+            vars(changed)["_path_model"] = self._path_model
+        return changed
 
     def from_file_start(self) -> Self:
         """The same with times as players count them, from the start of the file.
