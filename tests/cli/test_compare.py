@@ -27,7 +27,7 @@ def saved(quick: Run, video: Path, model: Path) -> Path:
 
 def test_saved_timelines_need_no_torch(saved: Path, quick: Run, tmp_path: Path) -> None:
     rows = json.loads(saved.read_text())["segments"]
-    lines = [f"videos/walk.mp4,{row['label']},{row['start']},{row['end']}\n" for row in rows]
+    lines = [f"walk.mp4,{row['label']},{row['start']},{row['end']}\n" for row in rows]
     Path("truth.csv").write_text(HEADER + "".join(lines))
     words = ("compare", "truth.csv", "out", "--expect", "map=100", "--expect", "f1@50=100")
     done = run_without_torch(tmp_path, *words)

@@ -216,6 +216,20 @@ def test_time_budgets_of_all_videos_of_groups_and_of_each(quick: Run, tmp_path: 
     assert "add -f budget" in quick("timeline", "north", "--group-by", "folder", code=2).stderr
 
 
+def test_a_list_in_which_a_video_may_have_two_names_is_refused_before_the_work(
+    quick: Run, videos: Path, tmp_path: Path
+) -> None:
+    head, row = "path,start,site\n", "videos/a.mp4,2024-05-01T01:00,wood\n"
+    (tmp_path / "list.csv").write_text(f"{head}1/{row}2/{row}")
+    for option in (
+        ("--start-time", "list.csv"),
+        ("-f", "budget,html", "--group-by", "list.csv:site"),
+    ):
+        done = quick("segment", "videos", "-m", "motion-tiny", "-o", "out", *option, code=3)
+        assert "a.mp4: may be 1/videos/a.mp4 or 2/videos/a.mp4: their folders do" in done.stderr
+        assert not list(tmp_path.glob("out/**/*.json"))
+
+
 def test_the_index_has_a_time_budget_groups_and_an_ethogram(
     quick: Run, model: Path, videos: Path, tmp_path: Path
 ) -> None:

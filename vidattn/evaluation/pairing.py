@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TypeVar
 
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
+from vidattn.io.search import find_named
 from vidattn.io.text import name_area
 from vidattn.timeline import Timeline
 from vidattn.types import Window
@@ -29,18 +29,15 @@ class Pairing:
 
 
 def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline]) -> Pairing:
-    """Match predictions to annotations by file name, without folder, ending and a leading "v_".
+    """Match predictions to annotations by the names of their videos, as of `find_named`.
 
-    Where several videos of the ground truth share a name, folders decide. Timelines of areas
-    (`--roi`) are matched to the labels of areas with these names. Raises DataError when a match is
-    ambiguous, when an area has no labels though others of its video do, when two predictions are
-    for the same video, or when nothing matches.
+    Timelines of areas (`--roi`) are matched to the labels of areas with these names. Raises
+    DataError when a match is ambiguous, when an area has no labels though others of its video do,
+    when two predictions are for the same video, or when nothing matches.
     """
     timelines = list(timelines)
     rois = {timeline.settings.roi for timeline in timelines}
-    by_key: dict[str, list[int]] = {}
-    for number, truth in enumerate(truths):
-        by_key.setdefault(video_key(truth.name), []).append(number)
+    names = [truth.name for truth in truths]
     areas = {
         (number, area): truth.of_area(area)
         for number, truth in enumerate(truths)
@@ -49,11 +46,11 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
     matched: dict[tuple[int, str], Timeline] = {}
     unused = []
     for timeline in timelines:
-        candidates = by_key.get(video_key(timeline.source), ())
-        number = _closest(timeline.source, truths, candidates) if candidates else -1
-        place = number, take_area(truths[number], timeline).roi if candidates else ""
+        name = find_named(names, timeline.source)
+        number = -1 if name is None else names.index(name)
+        place = number, "" if name is None else take_area(truths[number], timeline).roi
         if place not in areas:
-            whole = candidates and not timeline.settings.roi
+            whole = name is not None and not timeline.settings.roi
             unused.append(timeline.source + " (whole picture)" * bool(whole))
             continue
         if place in matched:
@@ -66,7 +63,8 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
         raise DataError(
             f"none of the predictions ({', '.join(unused[:3]) or 'there are none'}) is for a "
             f"video of the ground truth ({', '.join(truth.name for truth in truths[:3])} ...)",
-            hint="they are matched by file name, without folder and ending",
+            hint="they match by file name, and by the folder right above where both have one; a "
+            "name without folder fits any",
         )
     pairs = tuple((truth, matched.get(place)) for place, truth in areas.items())
     missing = tuple(truth.title for truth, timeline in pairs if timeline is None)
@@ -98,27 +96,6 @@ def list_unused_areas(
         for area, own in truth.areas.items()
         if own and (truth.name, area) not in taken
     ]
-
-
-def video_key(name: str) -> str:
-    """The key that a video shares with its predictions: the stem of the file name."""
-    stem = PurePath(name).name.removesuffix(PurePath(name).suffix)
-    return stem.removesuffix(".vidattn").removeprefix("v_")
-
-
-def _closest(source: str, truths: Sequence[AnnotatedVideo], candidates: Sequence[int]) -> int:
-    """The candidate whose last folders are those of `source`."""
-
-    def alike(number: int) -> int:
-        names = (source, truths[number].name)
-        own, other = (PurePath(name).parent.parts[::-1] for name in names)
-        return next((i for i in range(min(len(own), len(other))) if own[i] != other[i]), 99)
-
-    ranked = sorted(candidates, key=lambda number: (-alike(number), number))
-    if len(ranked) > 1 and alike(ranked[0]) == alike(ranked[1]):
-        names = ", ".join(truths[number].name for number in ranked[:2])
-        raise DataError(f"{source}: may be {names}; their folders do not decide")
-    return ranked[0]
 
 
 def common_part(timeline: Timeline, truth: AnnotatedVideo) -> Window | None:

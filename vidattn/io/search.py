@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice, takewhile
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 
 from vidattn.errors import DataError
 from vidattn.io.files import is_file
@@ -77,34 +78,60 @@ def suggest_names(text: str, fits: Callable[[Path], bool], known: Iterable[str] 
 
 
 def find_named(names: Iterable[str], path: str, folder: Path | None = None) -> str | None:
-    """Which of the names that a file gives to videos is that of a path; None for none, or several.
+    """Which of the names that a file gives to videos is that of a path; None for none.
 
-    Its own path, else the one that shares its file name, with or without ending, and most folders
-    above. A name with another folder right above is of another video; so is one of another file
-    that exists below `folder`, or here.
+    Names match by file name, without the ending of a video and a leading "v_", and by the folder
+    right above where both have one. That does not count in the full path of a file which is not on
+    this computer, unless the folder it names is beside that of the other. With `folder`, a name of
+    another file that exists below it, or here, is of that file. Of several names it is the path
+    itself, else the one that shares most folders above. Raises DataError that names two which share
+    as many.
     """
-    own = Path(os.path.abspath(path))  # noqa: PTH100 - also without ".."
-    near = [name for name in names if name.endswith((own.name, own.stem))]
-    shared = {name: _count_shared(name, own) for name in near}
-    files = {name: folder and _locate(name, folder) for name, count in shared.items() if count}
-    for name, file in files.items():
-        if file is not None and file.resolve() == own.resolve():
-            return name
-    shared = {name: count for name, count in shared.items() if files.get(name) is None}
-    most = max(shared.values(), default=0)
-    best = [name for name, count in shared.items() if count == most > 0]
-    return path if path in shared else best[0] if len(best) == 1 else None
+    whole = os.path.abspath(path) if is_file(path) else path.replace("\\", "/")  # noqa: PTH100
+    file = Path(whole)
+    keys = {video_key(file.name), video_key(file.stem)}
+    least = min(keys, key=len)
+    near = [name for name in names if least in name and video_key(name) in keys]
+    ranks = [(rank, name) for name in near if (rank := _rank(name, path, file, folder))]
+    best = max((rank for rank, _ in ranks), default=None)
+    found = [name for rank, name in ranks if rank == best]
+    if len(found) > 1:
+        raise DataError(
+            f"{path}: may be {found[0]} or {found[1]}: their folders do not decide",
+            hint="name more of the folders above each video",
+        )
+    return found[0] if found else None
 
 
-def _count_shared(name: str, own: Path) -> int:
-    """How many parts a name shares with a path, from the last one on; 0 for another video."""
-    video = PurePath(name.replace("\\", "/"))
-    if video.name not in (own.name, own.stem):
-        return 0
-    pairs = list(zip(reversed(video.parts[:-1]), reversed(own.parts[:-1]), strict=False))
-    if pairs and pairs[0][0] not in (pairs[0][1], ".."):
-        return 0
-    return 1 + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def video_key(name: str) -> str:
+    """What the names of a video share: its file name without ending and a leading "v_"."""
+    name = PurePath(name.replace("\\", "/")).name
+    stem = PurePath(name).stem if suffix_of(name) in VIDEO_SUFFIXES else name
+    return stem.removesuffix(".vidattn").removeprefix("v_")
+
+
+def _rank(name: str, path: str, file: Path, folder: Path | None) -> tuple[float, bool] | None:
+    """How many folders a name shares with a file, and whether their endings are the same; None
+    where it is of another one."""
+    if folder is not None and (own := _locate(name, folder)) is not None:
+        return (math.inf, True) if own.resolve() == file.resolve() else None
+    video = Path(name.replace("\\", "/"))
+    pairs = list(zip(reversed(video.parts[:-1]), reversed(file.parts[:-1]), strict=False))
+    shared: float = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    if name == path:
+        shared = math.inf
+    elif pairs and not shared and pairs[0][0] != "..":
+        if not _was_moved(video, file):
+            return None
+        shared = -1
+    return shared, video.name == file.name
+
+
+def _was_moved(one: Path, other: Path) -> bool:
+    """Whether one of two paths, which differ in the folder, is a full one of another computer."""
+    beside = (a.parent.parent / b.parent.name / b.name for a, b in ((one, other), (other, one)))
+    away = any(PureWindowsPath(str(path)).root and not is_file(path) for path in (one, other))
+    return away and not any(map(is_file, beside))
 
 
 def _locate(name: str, folder: Path) -> Path | None:

@@ -34,7 +34,7 @@ from vidattn.inference.batch.outputs import require_writable
 from vidattn.inference.batch.results import load_timeline
 from vidattn.io.files import is_file, is_folder
 from vidattn.io.json import dumps
-from vidattn.io.search import walk_files
+from vidattn.io.search import find_named, walk_files
 from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
 from vidattn.timeline.segments import BACKGROUND
@@ -365,13 +365,11 @@ def list_differences(
 
 def _doubts(video: AnnotatedVideo, timeline: Timeline, *, named: bool) -> Iterator[str]:
     """Reasons to think that a ground truth is about another video."""
-    from vidattn.evaluation.pairing import video_key
-
     timeline = timeline if video.frames else timeline.from_file_start()
     assert timeline.duration is not None
     name, duration = Path(timeline.source).name, timeline.duration
-    if named and video_key(video.name) != video_key(timeline.source):
-        yield f"is about {Path(video.name).name}, not {name}"
+    if named and find_named([video.name], timeline.source) is None:
+        yield f"is about {video.name}, not {timeline.source}"
     last = max((window.stop for window, _ in video.spans), default=0.0)
     least = last if video.duration is None else video.duration
     most = math.inf if video.duration is None else video.duration

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from vidattn.data.tabular import COLUMNS
 from vidattn.errors import DataError, UsageError
 from vidattn.io.files import is_file, read_file, reading
+from vidattn.io.search import find_named
 
 NONE = "none"
 """The group of videos that belong to no other."""
@@ -23,8 +24,8 @@ Grouping = Callable[[str, str], str]
 def parse_groups(how: str) -> Grouping:
     """From "folder", "roi", a regular expression, or "LIST.csv:COLUMN" to a grouping.
 
-    A pattern gives its first group, or all that it matches. A list names videos by path, or by name
-    where that is unique. Raises UsageError for a bad pattern and DataError for a bad list.
+    A pattern gives its first group, or all that it matches. A list names videos as of `find_named`,
+    whose errors the grouping raises. Raises UsageError for a bad pattern, DataError for a bad list.
     """
     if how == "folder":
         return lambda path, _: str(PurePath(path).parent)
@@ -32,8 +33,8 @@ def parse_groups(how: str) -> Grouping:
         return lambda _, roi: roi or NONE
     place, _, column = how.rpartition(":")
     if place and is_file(place):
-        find = _by_column(_read_column(Path(place), column))
-        return lambda path, _: find(path)
+        groups = _read_column(Path(place), column)
+        return lambda path, _: groups.get(find_named(groups, path) or "", NONE)
     if place.lower().endswith(".csv"):
         raise DataError(f"--group-by {how}: no such file: {place}")
     try:
@@ -61,15 +62,3 @@ def _read_column(place: Path, column: str) -> dict[str, str]:
         raise DataError(f"{place}: has no column {missing!r}", hint=f"it has {', '.join(names)}")
     group = names[column.strip().casefold()]
     return {row[path]: row[group] or NONE for row in rows if row[path] and row[group] is not None}
-
-
-def _by_column(groups: Mapping[str, str]) -> Callable[[str], str]:
-    by_name: dict[str, set[str]] = {}
-    for path, group in groups.items():
-        by_name.setdefault(PurePath(path).name, set()).add(group)
-
-    def find(path: str) -> str:
-        named = by_name.get(PurePath(path).name, set())
-        return groups.get(path) or (next(iter(named)) if len(named) == 1 else NONE)
-
-    return find

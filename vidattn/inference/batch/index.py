@@ -13,6 +13,7 @@ from vidattn.inference.batch.groups import parse_groups
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.results import load_timeline
 from vidattn.io.files import is_file, read_file, write_atomically
+from vidattn.io.search import is_video
 from vidattn.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class RunIndex:
         )
         how = job.output.group_by
         self._group = None if how is None else parse_groups(how)
+        for path in job.paths:
+            if self._group is not None and is_video(Path(path).name):
+                self._group(path, "")  # an error comes before the work
         self._entries: dict[tuple[str, str], IndexEntry] = {}
         """By path and area."""
         self._failures: dict[str, VidattnError] = {}

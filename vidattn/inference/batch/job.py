@@ -12,6 +12,7 @@ from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard
 from vidattn.inference.batch.joining import join_recordings
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.start_times import StartTimes
+from vidattn.io.search import is_video
 from vidattn.timeline import Timeline
 
 
@@ -67,7 +68,8 @@ class BatchJob:
         sources: Iterable[str] = (),
     ) -> BatchJob:
         """The job for areas with these names. Raises UsageError for a shard that does not exist,
-        and where no file could prove that a result is complete."""
+        and where no file could prove that a result is complete; DataError for a video with several
+        start times."""
         shard, watch = options.shard, options.watch
         skip = options.skip_existing or options.retry_failed or watch
         if skip and "json" not in output.formats:
@@ -98,6 +100,9 @@ class BatchJob:
                 "--start-time names one time, and there are several videos",
                 hint="give file, for the times that files state, or a csv of path,start",
             )
+        for path in paths:
+            if starts is not None and is_video(Path(path).name):
+                starts.find(path)  # an error comes before the work
         watching = (tuple(sources), options.settle) if watch else ((), None)
         names, skips = name_results(inputs), (skip, options.retry_failed)
         rest = (joined, starts, *watching, tuple(notes))

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, UsageError
 from vidattn.io.files import exists, read_file, reading
+from vidattn.io.search import find_named
 from vidattn.timeline import Timeline
 from vidattn.timeline.wall_clock import parse_time, with_start_time
 
@@ -27,7 +28,7 @@ class StartTimes:
     own: bool = False
     """Whether files state their creation time."""
     table: Mapping[str, str] = field(default_factory=dict)
-    """By path, and by name where only one path has it."""
+    """By the names of videos."""
 
     @classmethod
     def parse(cls, text: str) -> StartTimes:
@@ -42,12 +43,15 @@ class StartTimes:
                 raise UsageError(f"--start-time {text}: no time and no file", hint=HINT) from None
         return cls(table=_read_table(Path(text)))
 
+    def find(self, path: str) -> str | None:
+        """The time that is known for a video, but for what its file says. Raises DataError as
+        `find_named` does."""
+        name = find_named(self.table, path)
+        return self.time if name is None else self.table[name]
+
     def apply(self, timeline: Timeline) -> Timeline:
         """The timeline with its start time, or with a warning that nothing says when it was."""
-        created, source = timeline.input.created, timeline.source
-        known = created if self.own else self.time
-        if self.table:
-            known = self.table.get(source) or self.table.get(PurePath(source).name)
+        known = timeline.input.created if self.own else self.find(timeline.source)
         if known is not None:
             return with_start_time(timeline, known)
         missing = "its file states no creation time" if self.own else "no row says when it began"
@@ -68,14 +72,10 @@ def _read_table(path: Path) -> dict[str, str]:
     if None in columns:
         raise InputError(f"{path}: has no columns path and start", hint=HINT)
     table: dict[str, str] = {}
-    several: set[str] = set()
     for number, row in enumerate(rows, start=2):
         video, start = (row[column or ""] or "" for column in columns)
         try:
             table[video] = parse_time(start).isoformat()
         except ValueError as error:
             raise InputError(f"{path}: line {number}: {error}", hint=HINT) from None
-        name = PurePath(video).name
-        several |= {name} & (table.keys() - {video})
-        table.setdefault(name, table[video])
-    return {k: start for k, start in table.items() if k not in several or PurePath(k).name != k}
+    return table
