@@ -294,10 +294,10 @@ def test_teaching_follows_boxes_and_names_videos_without(
     missing = "no boxes of 2 of 8 videos of labels, whose whole picture is used"
     assert f"warning: boxes.csv: {missing}: " in told
     assert "6.mp4, " in told
-    (tmp_path / "boxes.csv").write_text("\n".join(boxes).replace(".mp4", ".mov"))
+    (tmp_path / "boxes.csv").write_text("\n".join(boxes).replace(".mp4", "x.mp4"))
     told = quick(*follow, code=3).stderr
     assert "no boxes of 8 of 8 videos of labels, such as " in told
-    assert "it has those of 0.mov, 1.mov, " in told
+    assert "it has those of 0x.mp4, 1x.mp4, " in told
     train = ("train", "--dataset", "labels.csv", "--run-dir", "run", "--crop", "boxes.csv")
     assert re.search(r"no boxes of \d of \d videos of labels", quick(*train, code=3).stderr)
     assert "none.csv: cannot be read" in quick(*words, "--crop", "none.csv", code=3).stderr
@@ -325,7 +325,8 @@ def test_a_model_taught_on_several_areas_of_a_picture_keeps_them(
     assert "looks at left=0%,0%,50%,100%;right=50%,0%,50%,100%, as it was trained" in shown
     found = [(tmp_path / "out" / f"1.{name}.vidattn.csv").read_text() for name in ("left", "right")]
     assert ["night" in found[0], "day" in found[1]] == [True, True]
-    assert "samples are of left, right, and the model sees the whole" in quick(*words).stderr
+    alike = "labels: samples are of left, right, and the model sees the whole picture"
+    assert f"warning: {alike}" in quick(*words, "-q").stderr
     assert "of the area 'right'; there are left" in quick(*words, *rois[:2], code=3).stderr
     assert "exclude each other" in quick(*words, *rois, "--crop", "1,1,9,9", code=2).stderr
 

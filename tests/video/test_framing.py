@@ -13,7 +13,7 @@ from tests.video.helpers import refused
 from vidattn.errors import DataError, InputError
 from vidattn.types import Area, Framing
 from vidattn.video import Prefetcher, open_video
-from vidattn.video.boxes import digest_boxes, find_track, load_tracks
+from vidattn.video.boxes import digest_boxes, find_track, load_tracks, warn_of_whole
 from vidattn.video.process.client import SupervisedVideo
 from vidattn.video.shared import SharedOpening
 
@@ -154,7 +154,8 @@ def test_a_video_without_boxes_is_seen_whole_and_says_so(chase: Path, tmp_path: 
     boxes.write_text("video,frame,x,y,w,h\nother.mp4,0,1,1,5,5\n")
     with open_video(chase, framing=framing(str(boxes))) as video:
         assert (video.width, video.height) == (320, 192)
-        assert "no boxes" in video.details.warnings[-1]
+    assert warn_of_whole(str(boxes), str(chase))[0].startswith("has no boxes in ")
+    assert warn_of_whole(str(boxes), "other.mp4") == warn_of_whole("", str(chase)) == ()
     assert find_track(load_tracks(str(boxes)), "far/other.mp4") is not None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from vidattn.errors import DataError, InputError, UsageError, WeightsError
 from vidattn.io.files import read_file, reading
 from vidattn.io.json import parse_object
 from vidattn.io.text import count_noun
+from vidattn.video.boxes import warn_of_whole
 
 if TYPE_CHECKING:
     from vidattn.cli.terminal.console import Console
@@ -71,6 +72,13 @@ def load_model(
     if mask is None and classifier.clip.mask:
         console.note(f"{card.name} sees black at {classifier.clip.mask}, as it was trained")
     return classifier.look_at(area, mask)
+
+
+def warn_of_whole_pictures(console: Console, classifier: Classifier, paths: Iterable[str]) -> None:
+    """Warn of each video without boxes of a model that follows some."""
+    for path in paths:
+        for text in warn_of_whole(classifier.clip.boxes, path):
+            console.warn(f"{path}: {text}")
 
 
 def _announcements(

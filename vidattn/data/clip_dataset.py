@@ -26,10 +26,9 @@ from vidattn.data.frames import file_start, item_window, view_clips
 from vidattn.data.labeled_dataset import (
     OTHERS_HINT,
     LabeledDataset,
-    note_areas,
     note_overlap,
     note_several,
-    warn_of_boxes,
+    warn_of_areas,
     warn_of_one_sided,
 )
 from vidattn.data.loader import load_in_order
@@ -324,12 +323,11 @@ class VideoDataset:
         self.labels, self.class_weights = train.labels, train.class_weights()
         self.videos = len({item.path for item in train.items})
         notes = train.notes + val.notes + note_overlap(train, val) + notes
-        notes += note_areas(train, recipe.clip) + note_areas(val, recipe.clip)
         if several:
             notes += (note_several(train, val),)
         self.notes = (*dict.fromkeys(notes), describe_augmentation(recipe))
         warnings = train.warnings + val.warnings + warn_of_one_sided(train, val)
-        warnings += warn_of_boxes(train, recipe.clip) + warn_of_boxes(val, recipe.clip)
+        warnings += warn_of_areas(train, recipe.clip) + warn_of_areas(val, recipe.clip)
         self.warnings = (*dict.fromkeys(warnings), *warn_of_mirroring(recipe, train.labels))
         self.recipe, self._shard = recipe, shard
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(clips)))

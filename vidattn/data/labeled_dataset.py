@@ -302,10 +302,12 @@ def one_sided_classes(train: LabeledDataset, val: LabeledDataset) -> dict[Split,
     return {one: [train.labels[i] for i in sorted(used[other] - used[one])] for one, other in pairs}
 
 
-def note_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
-    """A sentence on videos of which the model sees the same for samples of several areas, if any.
+def warn_of_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
+    """Warnings of videos whose whole picture is used: for samples of several areas, and without
+    boxes that a clip could follow.
 
-    clip: where the model looks. Raises DataError for a sample of no area.
+    clip: where the model looks. Raises DataError for a sample of no area, and where no video has
+    boxes.
     """
     rois = clip.rois
     for item in dataset.items if rois else ():
@@ -317,15 +319,13 @@ def note_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
     pairs = dict.fromkeys((item.path, item.roi) for item in dataset.items)
     most = max(Counter(path for path, _ in pairs).values(), default=0)
     if rois or most < 2:
-        return ()
+        return _warn_of_boxes(dataset, clip.boxes)
     text = f"samples are of {name_first(dict.fromkeys(roi or 'no area' for _, roi in pairs))}"
-    return (f"{dataset.name}: {text}, and the model sees the whole picture; see --roi",)
+    alike = f"{dataset.name}: {text}, and the model sees the whole picture; see --roi"
+    return (alike, *_warn_of_boxes(dataset, clip.boxes))
 
 
-def warn_of_boxes(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
-    """A warning of videos without boxes that a clip could follow, if any. Raises DataError where no
-    video has boxes."""
-    boxes = clip.boxes
+def _warn_of_boxes(dataset: LabeledDataset, boxes: str) -> tuple[str, ...]:
     tracks = load_tracks(boxes) if boxes else {}
     paths = list(dict.fromkeys(item.path for item in dataset.items)) if boxes else []
     missing = [path for path in paths if find_track(tracks, path) is None]

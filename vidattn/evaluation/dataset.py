@@ -18,7 +18,7 @@ from vidattn.config.run_options import EvalSampling, EvalViews
 from vidattn.data import plan, sampling
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import EvaluationVideos, Planner
-from vidattn.data.labeled_dataset import LabeledDataset, name_first, note_areas, warn_of_boxes
+from vidattn.data.labeled_dataset import LabeledDataset, name_first, warn_of_areas
 from vidattn.errors import DataError
 from vidattn.evaluation.predictions import Predictions
 from vidattn.inference.scorer import Scorer, precision_of
@@ -78,7 +78,7 @@ class DatasetEvaluator:
         self.true_labels = align_labels(
             source.labels, classifier.labels, source, classifier.card.name
         )
-        self.notes, self.warnings = note_areas(source, clip), warn_of_boxes(source, clip)
+        self.warnings = warn_of_areas(source, clip)
         tsm = isinstance(classifier.model, FrameResNet)
         self.planner = make_planner(clip, views, mode, frames, tsm=tsm)
         self.settings: dict[str, Any] = {
@@ -147,7 +147,7 @@ class DatasetEvaluator:
                 f"{self.source.where}: of {count} none could be read"
                 + (f"; the first: {failed[0].message}" if failed else "")
             )
-        card = self.classifier.card
+        card, warnings = self.classifier.card, [*self.classifier.warnings, *self.warnings]
         return Predictions(
             self.classifier.labels,
             tuple(video.path for video in readable),
@@ -161,6 +161,7 @@ class DatasetEvaluator:
                 "videos": len(ordered),
                 "failed": [failure._asdict() for failure in failed],
                 "settings": self.settings,
+                **({"warnings": warnings} if warnings else {}),
                 **self._describe_several([self.source.items[v.number] for v in readable]),
             },
         )

@@ -86,7 +86,7 @@ def estimate(
         window_s=each,
         total_s=opened + prepared + warm_up + count * each,
         memory_mb=round(peak_rss_mb() + decoder + 8e-6 * count * len(classifier.labels), 1),
-        notes=started.notes,
+        notes=started.warnings + started.notes,
     )
 
 

@@ -43,6 +43,8 @@ class Started:
     settings: Settings
     notes: tuple[str, ...]
     """Remarks on how the request was understood, one sentence each."""
+    warnings: tuple[str, ...] = ()
+    """What was not done as asked, one sentence each."""
     unreadable: Sequence[UnreadableSpan] = ()
     """Spans that do not decode; grows during the run."""
     precision_check: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +124,7 @@ def collect(
         model=replace(describe_model(classifier), extra=started.precision_check),
         settings=started.settings,
         decoding=decoding,
-        warnings=classifier.warnings + facts.warnings + started.notes + notes,
+        warnings=classifier.warnings + facts.warnings + started.warnings + started.notes + notes,
         unreadable=tuple(sorted(lost)),
         seen=None if seen == tuple(covered) else seen,
         pauses=_pauses(started),

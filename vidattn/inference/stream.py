@@ -55,6 +55,7 @@ from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool
 from vidattn.types import View, Window
 from vidattn.video import Opening, Video, open_video
+from vidattn.video.boxes import warn_of_whole
 from vidattn.video.framing import framed
 from vidattn.video.process.open_file import printable_path
 
@@ -264,12 +265,13 @@ def _started(
     check: PrecisionCheck | None,
 ) -> Started:
     """The first event of `stream`, and the one behind `classify`."""
+    warnings = warn_of_whole(classifier.clip.boxes, video.path)
     settings = replace(
         planned.settings,
         reader=video.reader,
         precision=scorer.precision,
         compiled=scorer.compiled or None,
-        area=classifier.clip.area or None,
+        area=None if warnings else classifier.clip.area or None,
         mask=classifier.clip.mask or None,
     )
     notes = planned.notes
@@ -284,6 +286,7 @@ def _started(
         seen,
         settings,
         notes,
+        warnings,
         video.unreadable,
         {} if check is None else check.to_dict(),
     )

@@ -23,8 +23,7 @@ from vidattn.data.labeled_dataset import (
     GROUPS_HINT,
     LabeledDataset,
     name_first,
-    note_areas,
-    warn_of_boxes,
+    warn_of_areas,
 )
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
@@ -365,8 +364,8 @@ def teach_events(
     dataset = open_samples(labels, data_root, group_by=options.group_by)
     dataset = replace(dataset, root=Path(labels))
     lesson = Lesson(dataset, unwrap(backbone), options, runtime)
-    yield from map(TeachNote, (*dataset.notes, *note_areas(dataset, backbone.clip)))
-    for text in (*dataset.warnings, *warn_of_boxes(dataset, backbone.clip)):
+    yield from map(TeachNote, dataset.notes)
+    for text in (*dataset.warnings, *warn_of_areas(dataset, backbone.clip)):
         yield TeachNote(text, warning=True)
     with Prefetcher() as opening:
         for event in lesson.run(opening, EmbeddingCache() if cache is None else cache):

@@ -106,6 +106,16 @@ def find_track(tracks: Mapping[str, BoxTrack], path: str) -> BoxTrack | None:
     return track if track is not None and track.moments else None
 
 
+def warn_of_whole(boxes: str, path: str) -> tuple[str, ...]:
+    """What to say of a video without boxes to follow, if anything. boxes: a file, or empty.
+
+    Raises as `load_tracks` and `find_track`.
+    """
+    if not boxes or find_track(load_tracks(boxes), path) is not None:
+        return ()
+    return (f"has no boxes in {boxes}; the whole picture is used",)
+
+
 def load_tracks(path: str) -> Mapping[str, BoxTrack]:
     """The boxes in a file, by video; "" for those of any. Videos in which a detector found nothing
     have a track without moments. Raises InputError."""

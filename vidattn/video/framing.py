@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -59,9 +58,6 @@ class FrameCutter:
         self._scale = video.width / self._picture[0], video.height / self._picture[1]
         self.track = _track(framing, video.path)
         area = framing.area or WHOLE
-        self.warnings: tuple[str, ...] = ()
-        if framing.boxes and self.track is None:
-            self.warnings = (f"has no boxes in {framing.boxes}; the whole picture is used",)
         if self.track is not None:
             area = self.track.square(self._picture)
         x, y, width, height = area.pixels(*self._picture)
@@ -127,8 +123,7 @@ class FramedVideo(Video):
         self.fps, self.frames, self.times = video.fps, video.frames, video.times
         self.duration, self.unreadable = video.duration, video.unreadable
         self.width, self.height = cutter.size
-        warnings = (*video.details.warnings, *cutter.warnings)
-        self.details = replace(video.details, warnings=warnings)
+        self.details = video.details
 
     def read(self, indices: Sequence[int]) -> Frames:
         frames = zip(indices, self._video.read(indices), strict=True)

@@ -228,6 +228,30 @@ def test_other_boxes_in_the_same_file_are_other_results(
     assert run() == ("Done", [(Window(0, 4), "blue")])
 
 
+def test_a_video_without_boxes_is_seen_whole_with_a_warning(
+    video: Path, model: Path, quick: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "boxes.csv").write_text("video,frame,x,y,w,h\nother.mp4,0,10,10,20,20\n")
+    text = "has no boxes in boxes.csv; the whole picture is used"
+    words = (video, "-m", model, "--crop", "boxes.csv", "-q", "-f", "json", "-o", "out", "--json")
+    for command in (("segment",), ("classify",), ("classify", "--pool", "mean")):
+        done = quick(*command, *words)
+        assert done.stderr == f"warning: {video}: {text}\n"
+        document = json.loads(done.stdout)
+        assert text in document["warnings"]
+        assert "area" not in document["settings"]
+    assert text in quick("explain", *words[:6], "--at", "1").stderr
+    truth = tmp_path / "truth.csv"
+    truth.write_text(f"path,label,start,end\n{video.name},walk,0,4\n")
+    assert f"warning: {video}: {text}" in quick("compare", truth, *words[:6]).stderr
+    suggested = quick("suggest", video, "-m", look_at_boxes(model, tmp_path), "-q", "-f", "csv")
+    assert suggested.stderr == f"warning: {video}: {text}\n"
+
+
+def look_at_boxes(model: Path, folder: Path) -> Path:
+    return weights.save(vidattn.load(model).look_at("boxes.csv"), folder / "boxes.safetensors")
+
+
 def test_a_model_looks_where_it_was_trained_to(
     video: Path, model: Path, quick: Run, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from vidattn.cli.model_loading import (
     require_readable,
     require_weights_name,
     save_fitted,
+    warn_of_whole_pictures,
 )
 from vidattn.cli.terminal.comparison import difference_lines, metric_lines
 from vidattn.cli.terminal.console import Console
@@ -173,6 +174,7 @@ class TimelineSource:
         decoding = Decoding(**self.changes)
         check = partial(require_readable, videos, self.limits)
         classifier = load_model(self.console, self.model, self.windowing.frames, check=check)
+        warn_of_whole_pictures(self.console, classifier, videos)
         progress = self.console.progress("videos", len(videos))
         with Prefetcher(self.limits) as opener, progress as bar:
             for path in videos:

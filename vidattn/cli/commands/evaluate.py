@@ -329,8 +329,6 @@ class DatasetRun:
                 runtime=replace(self.runtime, device=str(world.device)),
                 limits=self.limits,
             )
-            for note in evaluator.notes:
-                self.console.note(note)
             for text in evaluator.warnings:
                 self.console.warn(text)
             videos = evaluator.predict((world.rank, world.size), self._workers())

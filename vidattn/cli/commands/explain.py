@@ -12,7 +12,7 @@ import typer
 from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
-from vidattn.cli.model_loading import load_model
+from vidattn.cli.model_loading import load_model, warn_of_whole_pictures
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.data.windowing import as_seconds
 from vidattn.errors import ExitCode, UsageError
@@ -109,6 +109,7 @@ def explain(
     if output.folder is not None:
         require_writable(output.folder)
     classifier = load_model(console, _choose_model(model, saved), target.frames)
+    warn_of_whole_pictures(console, classifier, [path])
     exact = replace(runtime, precision="fp32")
     explainer = Explainer(console, path, classifier, target, exact, limits, saved)
     explanation, unreadable, written = explainer.run(output)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
-from vidattn.cli.model_loading import load_model
+from vidattn.cli.model_loading import load_model, warn_of_whole_pictures
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import find_existing
@@ -93,6 +93,7 @@ def suggest(
     console = Console(quiet=quiet)
     paths = [one.path for one in find_existing(inputs, console.note)]
     classifier = load_model(console, model)
+    warn_of_whole_pictures(console, classifier, paths)
     found, failed = _scan(console, paths, classifier, options, runtime, limits)
     for place in _write(found, classifier, options, limits):
         console.note(f"wrote {place}")

@@ -31,7 +31,8 @@ def metric_lines(result: Mapping[str, Any], published: str = "") -> Iterator[str
     yield f"{printable(result['model'])} on {printable(result['dataset'])}{drawn}: {seen}"
     for warning in warnings:
         yield f"  {printable(warning)}"
-        yield f"  Kinetics-400 is measured by: {KINETICS}"
+        if motion:
+            yield f"  Kinetics-400 is measured by: {KINETICS}"
     if settings := _describe_settings(result):
         yield f"  saw {settings}"
     if "several" in result:

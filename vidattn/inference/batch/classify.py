@@ -27,6 +27,7 @@ from vidattn.inference.whole_video import describe_head, stream_whole_video
 from vidattn.models.classifier import Classifier
 from vidattn.timeline.pooling import Pool
 from vidattn.video import Limits, Prefetcher
+from vidattn.video.boxes import warn_of_whole
 from vidattn.video.shared import SharedOpening
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class VideoClassifier(Task):
         """roi: the name of the area that the classifier looks at."""
         self._roi = roi
         self.classifier, self.options, self.opening = classifier, options, opening
+        self.boxes = classifier.clip.boxes
         self.head = head
         self._pool = None if head or options.pool is None else Pool.parse(options.pool)
         self.key = self._create_key()
@@ -152,8 +154,10 @@ class VideoClassifier(Task):
             runtime=options.runtime,
             opening=self.opening,
         )
-        for text in timeline.warnings[len(self.classifier.warnings) :]:
-            yield Note(f"{path}: {text}")
+        told = (*self.classifier.warnings, *warn_of_whole(self.boxes, path))
+        for text in timeline.warnings:
+            if text not in told:
+                yield Note(f"{path}: {text}")
         deliver(timeline)
 
     def prefetch(self, path: str) -> None:

@@ -43,6 +43,7 @@ from vidattn.io.locks import locked
 from vidattn.timeline import Timeline
 from vidattn.timeline.explanation import Explanation
 from vidattn.video import Opening
+from vidattn.video.boxes import warn_of_whole
 
 STARVED = 3
 """Inputs in a row without enough memory that end the run."""
@@ -58,6 +59,8 @@ class Task(ABC):
     """Task, model and settings; None where no result can be skipped: every input is done, whatever
     other processes do."""
     opening: Opening
+    boxes: str = ""
+    """The file of boxes that the model follows, if it does."""
 
     @abstractmethod
     def run(self, path: str, deliver: Deliver) -> Iterator[BatchEvent]:
@@ -209,6 +212,8 @@ class BatchRunner:
             require_regular(file)
         if (coming := self._next.get(path)) and self._looks_undone(coming):
             self.task.prefetch(coming)
+        for text in warn_of_whole(self.task.boxes, path):
+            yield Note(f"{path}: {text}", warning=True)
         try:
             yield from self.task.run(path, deliver)
         except (StopWork, KeyboardInterrupt):

@@ -132,6 +132,7 @@ class Segmenter(Task):
         options: SegmentOptions,
     ) -> None:
         self.classifier, self.job, self.opening = classifier, job, opening
+        self.boxes = classifier.clip.boxes
         options.require_compatible(job)
         self.options = options = options.resolve(classifier)
         self._notes = list[Note]()
