@@ -109,7 +109,6 @@ def explain(
     if output.folder is not None:
         require_writable(output.folder)
     classifier = load_model(console, _choose_model(model, saved), target.frames)
-    warn_of_whole_pictures(console, classifier, [path])
     exact = replace(runtime, precision="fp32")
     explainer = Explainer(console, path, classifier, target, exact, limits, saved)
     explanation, unreadable, written = explainer.run(output)
@@ -165,6 +164,7 @@ class Explainer:
         from vidattn.video import Prefetcher
 
         choose_method(self.classifier, self.target.method)
+        warn_of_whole_pictures(self.console, self.classifier, [self.path])
         with Prefetcher(self.limits) as opener:
             explanation, unreadable = self._explain(opener)
             folder = output.folder

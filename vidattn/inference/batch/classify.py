@@ -154,9 +154,9 @@ class VideoClassifier(Task):
             runtime=options.runtime,
             opening=self.opening,
         )
-        told = (*self.classifier.warnings, *warn_of_whole(self.boxes, path))
+        before = (*self.classifier.warnings, *warn_of_whole(self.boxes, path))
         for text in timeline.warnings:
-            if text not in told:
+            if text not in before:
                 yield Note(f"{path}: {text}")
         deliver(timeline)
 
