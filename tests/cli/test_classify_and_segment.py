@@ -57,7 +57,8 @@ def test_int8_has_a_precision_check(quick: Run, video: Path, model: Path, tmp_pa
     document = json.loads((tmp_path / "walk.vidattn.json").read_text())
     assert document["settings"]["precision"] == "int8"
     assert document["model"]["int8"]["max_difference"] < 0.1
-    assert "done before" in quick(*words, "--precision", "int8", "--resume").stderr
+    for way in ("--resume", "--skip-existing"):
+        assert "done before" in quick(*words, "--precision", "int8", way).stderr
     assert "precision was int8, is fp32" in quick(*words, "--resume", code=3).stderr
 
 

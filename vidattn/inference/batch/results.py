@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 JSON_STARTS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
 """First bytes of readable JSON."""
+FOUND = ("classes", "bf16", "int8")
+"""What a timeline holds about a model besides a key: the precision checks of its run are some."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _matches(document: Mapping[str, Any], path: str, key: RunKey) -> bool:
     settings, source = document["settings"], document["input"]
     return (
         document["task"] == key.task
-        and {**document["model"], "classes": None} == {**key.model, "classes": None}
+        and {k: v for k, v in document["model"].items() if k not in FOUND} == key.model
         and tuple(document["scores"]["labels"]) == key.labels
         and settings["asked"] == key.asked
         and all(settings[name] == value for name, value in key.decoding.items())
