@@ -12,6 +12,7 @@ from tests.helpers import Run
 from vidattn import weights
 from vidattn.data.embedding_cache import open_store
 from vidattn.io.cache import open_checks
+from vidattn.models.int8 import can_multiply_int8
 from vidattn.weights import catalog, download
 
 
@@ -105,6 +106,27 @@ def test_exports_import_again(
     again = (tmp_path / "again.safetensors").read_bytes()
     weights.save(weights.load(model), tmp_path / "plain.safetensors")
     assert again == (tmp_path / "plain.safetensors").read_bytes()
+
+
+@pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
+def test_a_model_is_calibrated_once_for_int8(
+    vidattn: Run, video: Path, model: Path, tmp_path: Path
+) -> None:
+    words = ("--layout", "vidattn", "--int8", video, "-o", "mine.safetensors")
+    done = vidattn("models", "export", model, *words)
+    assert done.stdout == "mine.safetensors\n"
+    checked = "calibration clips of the model's file: same best label in"
+    assert checked in done.stderr
+    words = ("-m", "mine.safetensors", "--precision", "int8", "-f", "json", "--overlap", "0")
+    assert checked in vidattn("segment", video, *words).stderr
+    found = json.loads((tmp_path / "walk.vidattn.json").read_text())["model"]["int8"]
+    facts = json.loads(vidattn("models", "info", "mine.safetensors", "--json").stdout)
+    assert found == facts["int8"]
+    first = (tmp_path / "mine.safetensors").read_bytes()
+    vidattn(
+        "models", "export", "mine.safetensors", "--layout", "vidattn", "-o", "again.safetensors"
+    )
+    assert (tmp_path / "again.safetensors").read_bytes() == first
 
 
 def test_the_cache_is_counted_and_cleared(quick: Run, tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ REFUSED = [
     (f"{EXPORT} --layout hf -o model.onnx", 2, "writes a folder"),
     (f"{EXPORT} --layout onnx -o model.xml", 2, "writes a file that ends in .onnx"),
     (f"{EXPORT} --layout onnx -o a.onnx --int8 a.mp4", 2, "--int8 is for"),
+    (f"{EXPORT} --layout vidattn -o a.pyth", 2, "writes a file that ends in .safetensors"),
+    (f"{EXPORT} --layout vidattn -o a.safetensors --int8 none.mp4", 3, "none.mp4"),
     (f"{EXPORT} --layout pt2 -o a.pt2 --dynamic-frames", 2, "clips of one length"),
 ]  # fmt: skip
 

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from vidattn.cli.model_loading import save_fitted
 from vidattn.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vidattn.inference.precision_check import PrecisionCheck
     from vidattn.models.classifier import Classifier
     from vidattn.weights.graph_export import GraphCheck
 
-Layout = Literal["official", "hf", "onnx", "openvino", "pt2"]
+Layout = Literal["vidattn", "official", "hf", "onnx", "openvino", "pt2"]
 SUFFIXES: dict[Layout, tuple[str, ...]] = {
+    "vidattn": (".safetensors",),
     "official": (".pyth", ".pth"),
     "hf": (),
     "onnx": (".onnx",),
@@ -37,8 +40,8 @@ def require_layout(
         raise UsageError(f"-o {output}: --layout {layout} writes a {kind}")
     if dynamic_frames and layout not in ("onnx", "openvino"):
         raise UsageError(f"--dynamic-frames: --layout {layout} has clips of one length")
-    if calibration and layout != "openvino":
-        raise UsageError("--int8 is for --layout openvino")
+    if calibration and layout not in ("vidattn", "openvino"):
+        raise UsageError("--int8 is for --layout vidattn and openvino")
 
 
 def export(
@@ -46,13 +49,19 @@ def export(
     layout: Layout,
     output: Path,
     *,
+    source: str,
     dynamic_frames: bool = False,
     calibration: Sequence[str] = (),
-) -> GraphCheck | None:
-    """Write a model in a layout. Returns how the graph of another runtime was checked."""
+) -> GraphCheck | PrecisionCheck | None:
+    """Write a model in a layout. source: the name or path it was loaded from.
+
+    Returns how 8-bit integers or the graph of another runtime were checked.
+    """
     from vidattn import weights
     from vidattn.weights import graph_export
 
+    if layout == "vidattn":
+        return save_calibrated(classifier, output, source, calibration)
     if layout in ("official", "hf"):
         (weights.save_official if layout == "official" else weights.save_hf)(classifier, output)
         return None
@@ -66,6 +75,19 @@ def export(
         dynamic_frames=dynamic_frames,
         calibration=read_clips(classifier, calibration) if calibration else (),
     )
+
+
+def save_calibrated(
+    classifier: Classifier, output: Path, source: str, calibration: Sequence[str]
+) -> PrecisionCheck | None:
+    """Write a file of ours, calibrated on videos if there are any. Arguments as of `export`."""
+    from vidattn.inference.precision_check import PrecisionCheck, calibrate_int8
+
+    if calibration:
+        classifier = calibrate_int8(classifier, read_clips(classifier, calibration))
+    save_fitted(classifier, output, source)
+    found = classifier.int8_calibration()
+    return None if found is None else PrecisionCheck.of_calibration(found)
 
 
 def read_clips(classifier: Classifier, paths: Sequence[str]) -> list[Tensor]:

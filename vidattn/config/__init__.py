@@ -1,5 +1,6 @@
 """Settings of models, clips and training runs."""
 
+from vidattn.config.int8 import Int8Calibration
 from vidattn.config.models import (
     BackboneStamConfig,
     BigLittleConfig,
@@ -34,6 +35,7 @@ __all__ = [
     "DataConfig",
     "FlowConfig",
     "HfConfig",
+    "Int8Calibration",
     "ModelConfig",
     "OptimConfig",
     "Recipe",

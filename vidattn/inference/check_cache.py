@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from importlib.metadata import version
 
 import torch
-from torch import nn
 
 from vidattn.config.serialization import from_plain, to_plain
 from vidattn.errors import RecipeError
@@ -28,8 +26,6 @@ VERSION = 1
 """Of what is drawn and compared; checks of another one are not read."""
 MOST_BYTES = 4096
 """Of one check."""
-SAMPLED = 1024
-"""Values of a tensor by which another one is told from it."""
 
 
 def find_or_check(classifier: Classifier, scorer: Scorer, runtime: Runtime) -> PrecisionCheck:
@@ -50,9 +46,7 @@ def _key(classifier: Classifier, scorer: Scorer) -> str:
     """A digest of model, clips, processor and software."""
     facts = {
         "file": classifier.card.sha256,
-        "values": _sample(classifier.model),
-        "clip": to_plain(replace(classifier.clip, area="", mask="")),
-        "scores": [classifier.temperature, classifier.activation],
+        "model": classifier.digest(),
         "precision": scorer.precision,
         "compiled": scorer.compiled,
         "processor": describe_processor(scorer.device),
@@ -73,16 +67,6 @@ def describe_processor(device: torch.device) -> list[str]:
 
 def _name_gpu(device: torch.device) -> list[str]:
     return [torch.cuda.get_device_name(device)] if device.type == "cuda" else []
-
-
-def _sample(model: nn.Module) -> str:
-    """A digest of some values of every tensor: training and other heads change it."""
-    parts = []
-    for name, tensor in sorted(model.state_dict().items()):
-        flat = tensor.detach().flatten()
-        some = flat[:: max(1, len(flat) // SAMPLED)].cpu().double()
-        parts.append(f"{name} {list(tensor.shape)} {sha256(some.numpy().tobytes())}")
-    return sha256("\n".join(parts))
 
 
 def _parse(data: bytes | None) -> PrecisionCheck | None:

@@ -53,6 +53,8 @@ class Embedder:
         self.runtime, self.opening = runtime, opening
         precision = precision_of(classifier, runtime)
         self.facts = {**describe_embedding(classifier), "precision": precision}
+        if precision == "int8" and classifier.int8 is not None:
+            self.facts["int8"] = to_plain(classifier.int8)
 
     def embed(self, item: Item) -> WindowEmbeddings:
         """The embeddings of all windows of an item; the video is opened only if they are missing.

@@ -1,4 +1,7 @@
-"""Low precision against float32: bf16 on a drawn clip, int8 on some windows of a video."""
+"""Low precision against float32: bf16 on a drawn clip, int8 on some windows of a video.
+
+A model that was calibrated for int8 needs no such windows: what was found is part of it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidattn.config import ClipConfig
+from vidattn.config import ClipConfig, Int8Calibration
 from vidattn.data import transforms
 from vidattn.data.frames import view_clips
 from vidattn.data.motion.scene import draw_surface
@@ -21,8 +24,12 @@ from vidattn.inference.scorer import Scorer
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Precision, Runtime
+from vidattn.models.int8 import list_ranges, token_levels
 from vidattn.types import View
 from vidattn.video import Video
+
+Ranges = Literal["layer", "token"]
+ClipSource = Literal["windows", "drawn_clips", "calibration_clips"]
 
 DRAWN_SEED = (3, 2)
 """Of the clip for bf16, which shows dead leaves over one another as natural images do."""
@@ -43,13 +50,21 @@ class PrecisionCheck:
 
     precision: Precision
     clips: int
-    """Windows of the video; for bf16, drawn clips."""
+    """How many, of `source`."""
     same_label: int
     """Clips with the same best label."""
     max_difference: float
     """The largest difference of a score."""
-    ranges: Literal["layer", "token"] | None = None
+    ranges: Ranges | None = None
     """Of int8: whether all tokens of a layer share a range of values."""
+    source: ClipSource = "drawn_clips"
+
+    @classmethod
+    def of_calibration(cls, found: Int8Calibration) -> PrecisionCheck:
+        """The check that a calibration holds."""
+        ranges: Ranges = "layer" if found.ranges else "token"
+        counts = found.clips, found.same_label, found.max_difference
+        return cls("int8", *counts, ranges, "calibration_clips")
 
     @property
     def passed(self) -> bool:
@@ -58,8 +73,12 @@ class PrecisionCheck:
 
     def __str__(self) -> str:
         """A sentence."""
-        drawn = count_noun(self.clips, "drawn clip")
-        where = f"{self.clips} of the windows" if self.precision == "int8" else drawn
+        calibration = count_noun(self.clips, "calibration clip")
+        where = {
+            "windows": f"{self.clips} of the windows",
+            "drawn_clips": count_noun(self.clips, "drawn clip"),
+            "calibration_clips": f"{calibration} of the model's file",
+        }[self.source]
         return (
             f"{self.precision} beside float32 in {where}: same best label in {self.same_label}, "
             f"scores differ by {self.max_difference:.4f} at most"
@@ -67,8 +86,7 @@ class PrecisionCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values for the `model` of a timeline."""
-        what = "windows" if self.precision == "int8" else "drawn_clips"
-        counts = {what: self.clips, "same_label": self.same_label}
+        counts = {self.source: self.clips, "same_label": self.same_label}
         ranges = {} if self.ranges is None else {"ranges": self.ranges}
         values = {"max_difference": round(self.max_difference, 5)}
         return {self.precision: counts | values | ranges}
@@ -118,24 +136,63 @@ def check_windows(
     clips = [clip for clip in view_clips(video, views, classifier.clip) if clip is not None]
     if not clips:
         return scorer, None
+    scorer, check = _choose_ranges(clips, classifier, scorer, runtime, "windows")
+    _require_passed(check, video.path, "--precision int8")
+    return scorer, check
+
+
+def calibrate_int8(classifier: Classifier, clips: Sequence[Tensor]) -> Classifier:
+    """The same model with the ranges of its layers in 8-bit integers, and how these agree with
+    float32 on clips [3, T, H, W] of real videos, so that `--precision int8` checks no windows.
+
+    For `vidattn.save`. Raises UsageError where int8 is impossible, InputError when it is too far
+    off, see TOLERANCE.
+    """
+    runtime, card = Runtime("cpu", "int8"), replace(classifier.card, sha256="")
+    classifier = replace(classifier, int8=None, card=card)
+    scorer = Scorer(classifier, runtime)
+    scorer, check = _choose_ranges(clips, classifier, scorer, runtime, "calibration_clips")
+    _require_passed(check, card.name, "--int8")
+    found = Int8Calibration(
+        classifier.digest(),
+        token_levels(),
+        check.clips,
+        check.same_label,
+        check.max_difference,
+        list_ranges(scorer.model),
+    )
+    return replace(classifier, int8=found)
+
+
+def _choose_ranges(
+    clips: Sequence[Tensor],
+    classifier: Classifier,
+    scorer: Scorer,
+    runtime: Runtime,
+    source: ClipSource,
+) -> tuple[Scorer, PrecisionCheck]:
+    """Of `scorer` and the one with a range of values for each layer, the better one."""
 
     def score(scorer: Scorer) -> Scores:
         return _scores(classifier, [scorer([clip])[0] for clip in clips])
 
     exact = score(_exact(classifier, runtime))
     calibrated, logits = scorer.calibrated(clips)
-    result = _compare("int8", exact, _scores(classifier, logits), "token")
-    faster = _compare("int8", exact, score(calibrated), "layer")
+    result = _compare("int8", exact, _scores(classifier, logits), "token", source)
+    faster = _compare("int8", exact, score(calibrated), "layer", source)
     if faster.same_label >= result.same_label and faster.max_difference <= max(
         WORSE * result.max_difference, SLIGHT
     ):
-        scorer, result = calibrated, faster
-    if not result.passed:
-        raise InputError(
-            f"{video.path}: refused: {result}; {TOLERANCE:g} is the most allowed",
-            hint="leave --precision int8 out: this model loses too much in 8-bit integers",
-        )
+        return calibrated, faster
     return scorer, result
+
+
+def _require_passed(check: PrecisionCheck, name: str, option: str) -> None:
+    if not check.passed:
+        raise InputError(
+            f"{name}: refused: {check}; {TOLERANCE:g} is the most allowed",
+            hint=f"leave {option} out: this model loses too much in 8-bit integers",
+        )
 
 
 def _exact(classifier: Classifier, runtime: Runtime) -> Scorer:
@@ -152,7 +209,8 @@ def _compare(
     precision: Precision,
     exact: Scores,
     scores: Scores,
-    ranges: Literal["layer", "token"] | None = None,
+    ranges: Ranges | None = None,
+    source: ClipSource = "drawn_clips",
 ) -> PrecisionCheck:
     """Scores [N, K] beside the exact ones."""
     return PrecisionCheck(
@@ -161,4 +219,5 @@ def _compare(
         int((scores.argmax(1) == exact.argmax(1)).sum()),
         float(np.abs(scores - exact).max()),
         ranges,
+        source,
     )

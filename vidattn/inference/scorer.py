@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from vidattn.config import Int8Calibration
 from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.models.classifier import Classifier, Model
 from vidattn.models.device import (
@@ -24,7 +25,7 @@ from vidattn.models.device import (
 )
 from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import has_bf16_instructions
-from vidattn.models.int8 import calibrate, can_multiply_int8
+from vidattn.models.int8 import calibrate, can_multiply_int8, token_levels, use_ranges
 from vidattn.models.protocols import EmbeddingModel, FramewiseModel
 from vidattn.models.temporal_head import TemporalHead
 
@@ -70,12 +71,18 @@ class Scorer:
         """By the shape of an item: how many at once have made memory run out."""
         # Autocast casts weights in every call; a fused model stores them in the right precision.
         self.autocast = self.precision
+        self.calibration: Int8Calibration | None = None
+        """For int8, that of the classifier, if it counts here."""
         if self.precision == "int8":
             if runtime.compile:
                 raise UsageError(
                     "--compile does not work with --precision int8", hint="leave one of them out"
                 )
             self.model = _int8_model(classifier)
+            self.calibration = _find_calibration(classifier)
+            if self.calibration is not None and self.calibration.ranges:
+                ranges, name = self.calibration.ranges, classifier.card.name
+                self.model = use_ranges(self.model, ranges, name)
         elif self.device.type == "cuda" or (
             self.device.type == "cpu" and (self.precision == "fp32" or has_bf16_instructions())
         ):
@@ -245,6 +252,13 @@ def _int8_model(classifier: Classifier) -> nn.Module:
     if model is classifier.model:
         raise UsageError(f"--precision int8: not for a {type(model).__name__}", hint=hint)
     return model
+
+
+def _find_calibration(classifier: Classifier) -> Int8Calibration | None:
+    """The calibration of a classifier; None where this processor rounds more coarsely than the one
+    that compared it with float32."""
+    found = classifier.int8_calibration()
+    return found if found is not None and found.levels <= token_levels() else None
 
 
 class _WithEmbeddings(nn.Module):

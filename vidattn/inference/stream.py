@@ -302,11 +302,13 @@ def _check(
 ) -> tuple[Scorer, PrecisionCheck | None]:
     """A scorer that is precise enough, and the check; None where none is needed.
 
-    Where `auto` chose too few bits, it computes in float32. For int8 the video is opened anew, so
-    that frames that do not decode are reported in their place later.
+    Where `auto` chose too few bits, it computes in float32. For int8 without a calibration the
+    video is opened anew, so that frames that do not decode are reported in their place later.
     """
     if not needs_check(scorer, runtime):
         return scorer, None
+    if scorer.calibration is not None:
+        return scorer, PrecisionCheck.of_calibration(scorer.calibration)
     if scorer.precision == "int8":
         with _opened(source, classifier.clip, runtime, opening) as video:
             return check_windows(video, views, classifier, scorer, runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from copy import copy
@@ -21,6 +22,7 @@ from vidattn.config import (
     Conv3dConfig,
     FlowConfig,
     HfConfig,
+    Int8Calibration,
     ModelConfig,
     StamConfig,
     TaughtConfig,
@@ -28,6 +30,7 @@ from vidattn.config import (
     TimeSformerConfig,
 )
 from vidattn.errors import VideoError
+from vidattn.io.digest import sha256
 from vidattn.models import biglittle, conv2d, conv3d
 from vidattn.models.backbone_stam import BackboneStam
 from vidattn.models.biglittle import BigLittle
@@ -40,6 +43,9 @@ from vidattn.models.stam import Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
+
+SAMPLED = 1024
+"""Values of a tensor by which another one is told from it."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class Classifier:
     active_examples: tuple[float, ...] = ()
     """How likely something happens in labeled videos in which it does, rising
     (`vidattn.inference.blank`); empty for a model without a class of blank videos."""
+    int8: Int8Calibration | None = None
+    """What was found about the model in 8-bit integers; see `int8_calibration`."""
     warnings: tuple[str, ...] = ()
     """What whoever reads a result must know first, such as that this model stands in for another
     one; part of every timeline, and of no weights file."""
@@ -117,6 +125,23 @@ class Classifier:
             self._fused[dtype] = fuse(self.model, dtype)
         model: nn.Module = self._fused[dtype]
         return model
+
+    def digest(self) -> str:
+        """64 digits for what the scores of a clip depend on: some values of every tensor, the form
+        of clips, wherever the model looks, and how logits become scores."""
+        clip = self.clip
+        sizes = clip.frames, clip.step_seconds, clip.short_side, clip.crop
+        colors = clip.channels, clip.mean, clip.std
+        parts = [json.dumps([sizes, colors, self.temperature, self.activation])]
+        for name, tensor in sorted(self.model.state_dict().items()):
+            flat = tensor.detach().flatten()
+            some = flat[:: max(1, len(flat) // SAMPLED)].cpu().double()
+            parts.append(f"{name} {list(tensor.shape)} {sha256(some.numpy().tobytes())}")
+        return sha256("\n".join(parts))
+
+    def int8_calibration(self) -> Int8Calibration | None:
+        """`int8`, unless the model has changed since, by training or a temperature."""
+        return self.int8 if self.int8 and self.int8.digest == self.digest() else None
 
     def look_at(self, area: str | None = None, mask: str | None = None) -> Classifier:
         """The same model, looking at another area of the picture, and blind to other ones.

@@ -40,6 +40,7 @@ from vidattn.models.timesformer import (
     SCHEMES,
     AttentionStep,
     Block,
+    SelfAttention,
     StepSpec,
     TimeSformer,
     apply_in_chunks,
@@ -105,8 +106,8 @@ class FusedModel(nn.Module):
     def __init__(self, model: TimeSformer | Stam, dtype: torch.dtype, pack: bool) -> None:
         super().__init__()
         self.config = model.config
-        kinds = _Kinds(dtype, pack, model.config.width)
         twin = _copy_structure(model)
+        kinds = _Kinds(dtype, pack, twin)
         *blocks, last = twin.blocks
         twin.blocks = nn.ModuleList()
         setattr(twin, "patch", PatchEmbedding(twin.patch, kinds))  # noqa: B010
@@ -165,19 +166,21 @@ class FusedModel(nn.Module):
 class _Kinds:
     """How layers are stored."""
 
-    def __init__(self, dtype: torch.dtype, pack: bool, width: int) -> None:
+    def __init__(self, dtype: torch.dtype, pack: bool, model: TimeSformer | Stam) -> None:
+        self._names = {module: name for name, module in model.named_modules()}
         self.int8, self.pack = dtype == torch.int8, pack
         low = dtype == torch.bfloat16 or (self.int8 and pack and has_bf16_instructions())
         self.dtype = torch.bfloat16 if low else torch.float32
         """Of attention, and of linear layers that are not int8."""
         # Rounding sums after every step moves logits of motion-tiny three times as far, and saves
         # narrow models little.
-        self.tokens = self.dtype if pack or width >= MIN_PACKED_WIDTH else torch.float32
+        wide = pack or model.config.width >= MIN_PACKED_WIDTH
+        self.tokens = self.dtype if wide else torch.float32
 
-    def linear(self, linear: nn.Linear, *, gelu: bool = False) -> nn.Module:
-        """A linear layer of a block."""
+    def linear(self, linear: nn.Linear, layer: nn.Linear, *, gelu: bool = False) -> nn.Module:
+        """A linear layer of a block, for the one of the model with the same input."""
         if self.int8:
-            return Int8Linear(linear, self.dtype, gelu=gelu)
+            return Int8Linear(linear, self.dtype, gelu=gelu, name=self._names[layer])
         return FrozenLinear(linear, self.dtype, self.pack, gelu=gelu)
 
     def norm(self, norm: nn.LayerNorm) -> nn.LayerNorm:
@@ -214,13 +217,12 @@ class PatchEmbedding(nn.Module):
 
 @dataclass(frozen=True)
 class _Step:
-    """An attention step of either family, the linear layer after it merged into its projection."""
+    """An attention step of either family, the linear layer after it merged into `proj`."""
 
     spec: StepSpec
     norm: nn.LayerNorm
-    qkv: nn.Linear
+    attn: SelfAttention
     proj: nn.Linear
-    heads: int
 
 
 class FusedBlock(nn.Module):
@@ -250,7 +252,7 @@ class FusedMLP(nn.Module):
         first, _, last = block.mlp
         assert isinstance(first, nn.Linear)
         assert isinstance(last, nn.Linear)
-        self.first, self.last = kinds.linear(first, gelu=True), kinds.linear(last)
+        self.first, self.last = kinds.linear(first, first, gelu=True), kinds.linear(last, last)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [..., D]. Returns the same shape."""
@@ -263,13 +265,13 @@ class FusedStep(nn.Module):
 
     def __init__(self, step: _Step, kinds: _Kinds) -> None:
         super().__init__()
-        self.spec, self.heads, self.norm = step.spec, step.heads, kinds.norm(step.norm)
-        self.scale = LOG2_E * (step.qkv.in_features // step.heads) ** -0.5
-        qkv = step.qkv
+        self.spec, self.heads, self.norm = step.spec, step.attn.heads, kinds.norm(step.norm)
+        self.scale = LOG2_E * (step.attn.qkv.in_features // self.heads) ** -0.5
+        qkv = step.attn.qkv
         if kinds.pack or kinds.int8:
             qkv, self.scale = _scale_queries(qkv, self.scale), 1.0
-        self.qkv = kinds.linear(qkv)
-        self.proj = kinds.linear(step.proj)
+        self.qkv = kinds.linear(qkv, step.attn.qkv)
+        self.proj = kinds.linear(step.proj, step.attn.proj)
 
     def forward(self, given: Tensor, x: Tensor, grid: Grid) -> Tensor:
         """x: [T, B, 1 + P, D]. Returns x with the change that `given`, of the same shape and mostly
@@ -328,7 +330,8 @@ class LastBlock(nn.Module):
         self.first = nn.ModuleList(FusedStep(step, kinds) for step in steps[:one])
         self.specs = [step.spec for step in steps[one:]]
         self.last = nn.ModuleList(
-            OneQuery(kinds.norm(s.norm), s.qkv, s.proj, s.heads, kinds.dtype) for s in steps[one:]
+            OneQuery(kinds.norm(s.norm), s.attn.qkv, s.proj, s.attn.heads, kinds.dtype)
+            for s in steps[one:]
         )
         self.mlp = FusedMLP(block, kinds)
 
@@ -365,14 +368,10 @@ def _copy_structure(model: TimeSformer | Stam) -> TimeSformer | Stam:
 
 def _steps_of(block: nn.Module) -> list[_Step]:
     if isinstance(block, FrameBlock):
-        attn = block.attn
-        return [_Step(SPACE, block.attn_norm, attn.qkv, attn.proj, attn.heads)]
+        return [_Step(SPACE, block.attn_norm, block.attn, block.attn.proj)]
     assert isinstance(block, Block)
     steps = [step for step in block.steps.values() if isinstance(step, AttentionStep)]
-    return [
-        _Step(step.spec, step.norm, step.attn.qkv, _merge_projections(step), step.attn.heads)
-        for step in steps
-    ]
+    return [_Step(step.spec, step.norm, step.attn, _merge_projections(step)) for step in steps]
 
 
 def _merge_projections(step: AttentionStep) -> nn.Linear:

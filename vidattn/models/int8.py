@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vidattn.config.int8 import LayerRange
+from vidattn.errors import WeightsError
 
 WEIGHT_LEVELS = 127
 FULL, HALF = 255, 127
@@ -45,9 +48,16 @@ class Int8Linear(nn.Module):
     """A linear layer in 8-bit integers: inputs and weights are rounded, sums are exact."""
 
     def __init__(
-        self, linear: nn.Linear, dtype: torch.dtype = torch.float32, *, gelu: bool = False
+        self,
+        linear: nn.Linear,
+        dtype: torch.dtype = torch.float32,
+        *,
+        gelu: bool = False,
+        name: str = "",
     ) -> None:
         super().__init__()
+        self.name = name
+        """Of the layer in the model that it stands for."""
         weight = linear.weight.detach()
         self.scale = weight.abs().amax(1).clamp_min(1e-30) / WEIGHT_LEVELS
         rounded = (weight / self.scale[:, None]).round()
@@ -58,10 +68,17 @@ class Int8Linear(nn.Module):
         self.rounding = torch.tensor(0.5)  # conversion to integers truncates
         self.seen: list[Tensor] | None = None
         """Where set, the least and the largest value of each input, [2], is noted there."""
+        self.range: LayerRange | None = None
+        """Of all inputs; None: each token has its own."""
         self.steps: Steps | None = None
-        """Of every input; None: each token has its own."""
+        """Those that cover `range`."""
         self.next: Steps | None = None
         """Where set, outputs are rounded to these steps, uint8."""
+
+    def cover(self, least: float, most: float) -> None:
+        """Round inputs to the same steps for all tokens from now on."""
+        self.range = LayerRange(self.name, least, most)
+        self.steps = Steps.covering(least, most, self.levels)
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """x: [..., D], or the same rounded to `steps`. Returns [..., D'], with `add` added if
@@ -129,20 +146,51 @@ def calibrate(model: nn.Module, run: Callable[[nn.Module], object]) -> nn.Module
     beyond what was seen are cut off.
     """
     copied = _copy(model)
-    layers = [module for module in copied.modules() if isinstance(module, Int8Linear)]
+    layers = _layers(copied)
     for layer in layers:
         layer.seen = []
     run(copied)
     for layer in layers:
         if layer.seen:
             least, most = torch.stack(layer.seen).unbind(1)
-            layer.steps = Steps.covering(float(least.amin()), float(most.amax()), layer.levels)
+            layer.cover(float(least.amin()), float(most.amax()))
         layer.seen = None
-    for module in copied.modules():
+    return _join_steps(copied)
+
+
+def list_ranges(model: nn.Module) -> tuple[LayerRange, ...]:
+    """The ranges that `calibrate` gave to the layers of a model."""
+    return tuple(layer.range for layer in _layers(model) if layer.range is not None)
+
+
+def use_ranges(model: nn.Module, ranges: Iterable[LayerRange], where: str) -> nn.Module:
+    """The copy that `calibrate` made, from its ranges and the same model.
+
+    Raises WeightsError that begins with `where` for ranges of other layers.
+    """
+    copied, known = _copy(model), {one.layer: one for one in ranges}
+    layers = {layer.name: layer for layer in _layers(copied)}
+    if wrong := sorted(layers.keys() ^ known.keys()):
+        raise WeightsError(
+            f"{where}: its int8 calibration is of other layers than the model has: {wrong[0]}, ...",
+            hint="vidattn models export MODEL --layout vidattn --int8 VIDEO -o FILE makes it anew",
+        )
+    for name, layer in layers.items():
+        layer.cover(known[name].least, known[name].most)
+    return _join_steps(copied)
+
+
+def _layers(model: nn.Module) -> list[Int8Linear]:
+    return [module for module in model.modules() if isinstance(module, Int8Linear)]
+
+
+def _join_steps(model: nn.Module) -> nn.Module:
+    """The model, whose layers give each other inputs that are rounded already."""
+    for module in model.modules():
         first, last = getattr(module, "first", None), getattr(module, "last", None)
         if isinstance(first, Int8Linear) and isinstance(last, Int8Linear):
             first.next = last.steps  # nothing lies between the layers of an MLP
-    return copied
+    return model
 
 
 def _copy(module: nn.Module) -> nn.Module:

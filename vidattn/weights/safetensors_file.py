@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from vidattn.config import Activation, Averaging, ClipConfig, Recipe
+from vidattn.config import Activation, Averaging, ClipConfig, Int8Calibration, Recipe
 from vidattn.config.serialization import from_plain, to_plain
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import reading, write_atomically
@@ -64,6 +64,7 @@ class Manifest:
     activation: Activation = "softmax"
     thresholds: tuple[float, ...] = ()
     active_examples: tuple[float, ...] = ()
+    int8: Int8Calibration | None = None
     model: Any = None
     """The model config, one of those in `vidattn.models.classifier.KINDS`."""
     recipe: Mapping[str, Any] | None = None
@@ -71,7 +72,7 @@ class Manifest:
 
 
 CARD_FIELDS = tuple(f.name for f in fields(ModelCard) if f.name != "sha256")
-OPTIONAL = ("temperature", "threshold", "activation", "thresholds", "active_examples")
+OPTIONAL = ("temperature", "threshold", "activation", "thresholds", "active_examples", "int8")
 """Fields of a classifier that are left out where they have their defaults."""
 
 
@@ -93,6 +94,7 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
 def dump_manifest(classifier: Classifier, recipe: Recipe | None = None) -> str:
     """Everything about a classifier but its tensors, as JSON; `parse_manifest` reads it."""
     config = classifier.model.config
+    classifier = replace(classifier, int8=classifier.int8_calibration())
     plain = {name: to_plain(getattr(classifier.card, name)) for name in CARD_FIELDS} | {
         "format": FORMAT,
         "model": {"kind": find_kind(config), **to_plain(config)},

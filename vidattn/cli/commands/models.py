@@ -126,8 +126,9 @@ def _find_facts(console: Console, options: ModelOptions) -> dict[str, Any]:
 def _collect_facts(classifier: Classifier) -> dict[str, Any]:
     from vidattn.config.serialization import to_plain
     from vidattn.evaluation.benchmark import count_parameters
+    from vidattn.inference.precision_check import PrecisionCheck
 
-    model = classifier.model
+    model, found = classifier.model, classifier.int8_calibration()
     own = sum(p.numel() for p in model.parameters())
     return {
         **to_plain(classifier.card),
@@ -138,6 +139,7 @@ def _collect_facts(classifier: Classifier) -> dict[str, Any]:
         "threshold": classifier.threshold,
         "activation": classifier.activation,
         "thresholds": list(classifier.thresholds),
+        **({} if found is None else PrecisionCheck.of_calibration(found).to_dict()),
         "clip": to_plain(classifier.clip),
         "model": to_plain(model.config),
         "labels": list(classifier.labels),
@@ -195,8 +197,8 @@ def export_model(
         Layout,
         option(
             "--layout",
-            "official (.pyth), hf: for transformers, onnx (.onnx), openvino (.xml and .bin), pt2: "
-            "for torch.export.",
+            "vidattn (.safetensors), official (.pyth), hf: for transformers, onnx (.onnx), "
+            "openvino (.xml and .bin), pt2: for torch.export.",
         ),
     ] = "official",
     dynamic_frames: Annotated[
@@ -204,7 +206,11 @@ def export_model(
     ] = False,
     int8: Annotated[
         list[str] | None,
-        option("--int8", "VIDEO", "openvino: 8-bit integers, fitted to this video. Repeatable."),
+        option(
+            "--int8",
+            "VIDEO",
+            "vidattn, openvino: calibrate 8-bit integers on this video. Repeatable.",
+        ),
     ] = None,
     offline: arguments.Offline = False,
     quiet: arguments.Quiet = False,
@@ -219,7 +225,12 @@ def export_model(
     require_layout(layout, output, dynamic_frames=dynamic_frames, calibration=calibration)
     classifier = load_model(console, ModelOptions(model, offline=offline))
     check = export(
-        classifier, layout, output, dynamic_frames=dynamic_frames, calibration=calibration
+        classifier,
+        layout,
+        output,
+        source=model,
+        dynamic_frames=dynamic_frames,
+        calibration=calibration,
     )
     if check is not None:
         console.note(str(check))
