@@ -67,6 +67,25 @@ def test_a_list_of_whole_files_leaves_them_out_and_counts_their_labels(
     assert any(text in page for text in examples)
 
 
+def test_class_folders_and_texts_of_frames_label_whole_files(
+    quick: Run, model: Path, videos: Path, tmp_path: Path
+) -> None:
+    (videos / "walk").mkdir()
+    (videos / "run").mkdir()
+    (videos / "a.mp4").rename(videos / "walk/a.mp4")
+    write_video(videos / "run/c.mp4", seconds=3)
+    words = ("suggest", "videos", "-m", model, "-n", "99", "-o", "next", "--labeled")
+    quick(*words, "videos")
+    rows = list(csv.DictReader((tmp_path / "next/suggestions.csv").read_text().splitlines()))
+    assert {row["path"] for row in rows} == {"../videos/b.mp4"}
+    (tmp_path / "frames").mkdir()
+    for name in "abc":
+        (tmp_path / f"frames/{name}.txt").write_text("walk\nrun\n")
+    assert "nothing is suggested" in quick(*words, "frames").stderr
+    (tmp_path / "empty").mkdir()
+    assert "empty: " in quick(*words, "empty", code=3).stderr
+
+
 def test_guesses_are_written_for_tools_that_correct_them(
     quick: Run, model: Path, videos: Path, tmp_path: Path
 ) -> None:

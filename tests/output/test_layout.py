@@ -30,6 +30,7 @@ def result(labels: list[str], per_class: int = 10) -> dict[str, object]:
     about = {
         "model": "tiny",
         "dataset": "steps",
+        "unit": "video",
         "scored": len(labels_of),
         "videos": len(labels_of),
     }

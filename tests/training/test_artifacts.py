@@ -91,7 +91,7 @@ def test_the_verdict_says_how_sure_it_is_and_what_guessing_gives() -> None:
     row = {"epoch": 1, "scores": {"top1": 11 / 24}, "clips": 24, "majority": 0.4, "train_top1": 0.5}
     last = {**row, "epoch": 2, "scores": {"top1": 10 / 24}, "train_top1": 0.99}
     assert artifacts.describe_result([row, last]) == (
-        "validation videos right: 41.7 % of 24, between 22 and 63 % (95 %); always guessing the "
+        "validation clips right: 41.7 % of 24, between 22 and 63 % (95 %); always guessing the "
         "largest class: 40.0 %, which may be as good; best.safetensors: 45.8 % after epoch 1, "
         "chosen by this score; it has learned its training clips by heart (99.0 % right): more "
         "clips, or fewer epochs, would help"

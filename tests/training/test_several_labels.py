@@ -58,7 +58,7 @@ def test_a_list_of_several_labels_trains_a_probability_for_each(
     assert last.scores["map"] == 1.0
     assert set(last.scores) == {"map", "nll"}
     (text,) = (event.text for event in events if isinstance(event, fit.Verdict))
-    assert text.startswith("mAP 100.0 % on 6 validation videos, to which the thresholds of the")
+    assert text.startswith("mAP 100.0 % on 6 validation clips, to which the thresholds of the")
     classifier = load(str(folder))
     assert (classifier.activation, classifier.labels) == ("sigmoid", ("left", "right"))
     assert classifier.thresholds == last.thresholds

@@ -11,13 +11,12 @@ from vidattn.io.text import parse_seconds
 
 def as_seconds(time: float | str) -> float:
     """The seconds of a time, which may be text: "90.5", "1:30.5", "00:01:30". Raises UsageError."""
+    if not isinstance(time, str) and time >= 0:
+        return time
     try:
-        seconds = parse_seconds(time) if isinstance(time, str) else time
+        return parse_seconds(f"{time}")
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if not seconds >= 0:  # or not a number
-        raise UsageError(f"a time in a video is 0 s or later, got {seconds:g}")
-    return seconds
 
 
 def read_times(options: Any, *names: str) -> None:

@@ -127,7 +127,8 @@ def measure_predictions(predictions: Predictions) -> dict[str, Any]:
     failed = about.pop("failed", [])
     total = about.pop("videos", counted + len(failed))
     head = {name: about.pop(name, "") for name in ("model", "sha256", "dataset")}
-    return {**head, **plain, "videos": total, "scored": counted, "failed": failed, **about}
+    counts = {"unit": about.pop("unit", "video"), "videos": total, "scored": counted}
+    return {**head, **plain, **counts, "failed": failed, **about}
 
 
 def _measure_several(predictions: Predictions, several: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,6 +158,7 @@ class DatasetEvaluator:
                 "model": card.name,
                 "sha256": card.sha256,
                 "dataset": self.source.name,
+                "unit": self.source.noun,
                 "videos": len(ordered),
                 "failed": [failure._asdict() for failure in failed],
                 "settings": self.settings,

@@ -73,13 +73,14 @@ def mistakes_page(document: dict[str, Any], predictions: Predictions, folder: Pa
     document: that of `vidattn eval --json`.
     """
     labels, found = document["labels"], find_mistakes(predictions)
+    noun = f"{document['unit']}s"
     pairs: dict[tuple[int, int], list[Mistake]] = defaultdict(list)
     for mistake in found[:MOST]:
         pairs[mistake.label, mistake.predicted].append(mistake)
     groups = sorted(pairs.items(), key=lambda pair: -len(pair[1]))
     rows = [row for pair, group in groups for row in _rows(pair, group, labels, folder)]
-    facts = (str(document["dataset"]), f"{len(found)} of {document['scored']} videos are wrong")
-    note = "Click on a cell to come to its videos."
+    facts = (str(document["dataset"]), f"{len(found)} of {document['scored']} {noun} are wrong")
+    note = f"Click on a cell to come to its {noun}."
     left = f"; {len(found) - MOST} more are left out" * (len(found) > MOST)
     return render_page(
         f"Mistakes of {document['model']}",
@@ -91,7 +92,7 @@ def mistakes_page(document: dict[str, Any], predictions: Predictions, folder: Pa
                 draw_matrix(labels, document["confusion"], pairs.keys()),
             ),
             Section(
-                "Videos",
+                noun.capitalize(),
                 f"Grouped by confusion, the surest first{left}.",
                 head=("picture", "video", "second", "true class", "predicted", "score", "own"),
                 rows=rows,

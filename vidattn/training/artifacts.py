@@ -168,10 +168,10 @@ def describe_result(epochs: Sequence[Mapping[str, Any]]) -> str:
     if score is None or not clips:
         return ""
     parts = [
-        f"mAP {100 * score:.1f} % on {count_noun(clips, 'validation video')}, to which the "
+        f"mAP {100 * score:.1f} % on {count_noun(clips, 'validation clip')}, to which the "
         "thresholds of the labels are fitted"
         if "map" in last["scores"]
-        else f"validation videos right: {describe_top1(score, clips, last['majority'])}"
+        else f"validation clips right: {describe_top1(score, clips, last['majority'])}"
     ]
     scored = [(found, row) for row in epochs if (found := find_score(row["scores"])) is not None]
     most, best = max(scored, key=lambda pair: pair[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 SCORES = ("top1", "mean_class", "nll")
-"""Metrics on the validation videos; nll is the validation loss. Where several labels may hold at
+"""Metrics on the validation clips; nll is the validation loss. Where several labels may hold at
 once, they are map and nll."""
 
 
@@ -55,9 +55,9 @@ class EpochDone:
     train_top1: float = 0.0
     """Share of the training clips of the epoch that were right, as augmented and mixed."""
     clips: int = 0
-    """Number of validation videos that were scored."""
+    """Number of validation clips that were scored."""
     majority: float = 0.0
-    """Share of the validation videos that are of the largest class."""
+    """Share of the validation clips that are of the largest class."""
     thresholds: tuple[float, ...] = ()
     """As of `Classifier.thresholds`, fitted to the validation videos."""
 

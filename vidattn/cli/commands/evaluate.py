@@ -304,6 +304,7 @@ class DatasetRun:
             "model": card.name,
             "sha256": card.sha256,
             "dataset": "motion",
+            "unit": "sample",
             "videos": count,
             "failed": [],
             "settings": {"views": "1x1", "frames": clip.frames, "textures": str(textures)},

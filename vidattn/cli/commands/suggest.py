@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ from vidattn.io.search import find_named
 from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
-    from vidattn.data.annotations.ground_truth import AnnotatedVideo, GroundTruth
+    from vidattn.data.annotations.ground_truth import AnnotatedVideo
     from vidattn.models.classifier import Classifier
     from vidattn.models.device import Runtime
     from vidattn.types import Suggestion, Window
@@ -112,18 +112,17 @@ def _scan(
     limits: Limits,
 ) -> tuple[tuple[Suggestion, ...], int]:
     """The suggestions, and the number of videos that cannot be read."""
-    from vidattn.data.annotations.ground_truth import GroundTruth
     from vidattn.data.windowing import Windowing
     from vidattn.inference.embed import Embedder
     from vidattn.inference.suggest import Scanned, suggest_windows
     from vidattn.video import Prefetcher
 
-    truth = _read_labeled(options.labeled) if options.labeled else GroundTruth(())
+    videos = _read_labeled(options.labeled) if options.labeled else []
     rois = classifier.clip.rois or ("",)
-    spans = _labeled_spans(truth, options.labeled, paths, rois)
+    spans = _labeled_spans(videos, options.labeled, paths, rois)
     if options.labeled and not spans:
         console.note(f"{options.labeled}: names none of these videos")
-    known = Counter(label for video in truth.videos for _, label in video.spans)
+    known = Counter(label for video in videos for _, label in video.spans)
     failed = 0
     with Prefetcher(limits) as opening, console.progress("scanning", len(paths)) as bar:
         windowing = Windowing(overlap=options.overlap)
@@ -142,33 +141,36 @@ def _scan(
     raise AssertionError("a scan ends with suggestions")
 
 
-def _read_labeled(path: Path) -> GroundTruth:
-    """Labeled spans; a list without times, as `teach` reads it, labels whole files."""
+def _read_labeled(path: Path) -> list[AnnotatedVideo]:
+    """Labeled spans. Whole files are labeled by a list without times and by class folders, as
+    `teach` reads them, and by texts with a label for each frame."""
     from vidattn.config.labels import split_labels
     from vidattn.data.annotations.annotation import annotate_areas
-    from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
+    from vidattn.data.annotations.ground_truth import find_format, read_ground_truth
+    from vidattn.data.sets import open_samples
     from vidattn.data.tabular import read_rows
     from vidattn.types import Window
 
+    def label(name: str, labels: Iterable[str], roi: str = "") -> AnnotatedVideo:
+        return annotate_areas(name, {roi: tuple((Window(0.0, LONGEST), one) for one in labels)})
+
+    if is_folder(path) and find_format(path) is None:
+        found = open_samples(str(path))
+        return [label(one.path, [found.labels[one.label]]) for one in found.items]
     listed = path.suffix.lower() in LISTS and is_file(path)
     rows = [row.fields for row in read_rows(path)] if listed else []
     if not rows or any(row.get("start") or row.get("end") for row in rows):
-        return read_ground_truth(path)
-    whole = Window(0.0, LONGEST)
-    return GroundTruth(
-        tuple(
-            annotate_areas(
-                row.get("path", ""),
-                {row.get("roi", ""): tuple((whole, one) for one in split_labels(row["label"]))},
-            )
-            for row in rows
-            if row.get("label")
-        )
-    )
+        videos = read_ground_truth(path).videos
+        return [label(one.name, {*one.frames}) if one.frames else one for one in videos]
+    named = ((row.get("path", ""), row.get("label", ""), row.get("roi", "")) for row in rows)
+    return [label(name, split_labels(text), roi) for name, text, roi in named if text]
 
 
 def _labeled_spans(
-    truth: GroundTruth, labels: Path | None, paths: Sequence[str], rois: Collection[str]
+    videos: Iterable[AnnotatedVideo],
+    labels: Path | None,
+    paths: Sequence[str],
+    rois: Collection[str],
 ) -> dict[tuple[str, str], list[Window]]:
     """The labeled spans of each path and area of it; labels without an area are of all areas.
 
@@ -176,7 +178,7 @@ def _labeled_spans(
     """
     folder = labels if labels is None or is_folder(labels) else labels.parent
     by_name: dict[str, list[AnnotatedVideo]] = {}
-    for video in truth.videos:
+    for video in videos:
         by_name.setdefault(video.name, []).append(video)
     found: dict[tuple[str, str], list[Window]] = {}
     for path in paths:

@@ -23,7 +23,7 @@ def metric_lines(result: Mapping[str, Any], published: str = "") -> Iterator[str
     from vidattn.output.report.confusion import FEW
 
     motion = result["dataset"] == "motion"
-    seen = count_noun(result["scored"], "sample" if motion else "video")
+    seen = count_noun(result["scored"], result["unit"])
     if result["failed"]:
         seen += f" of {result['videos']}"
     warnings = result.get("warnings", ())

@@ -18,17 +18,19 @@ OTHER_FILES = frozenset({"mapping", "labels", "classes", "readme"})
 
 
 def _matches(path: Path) -> bool:
-    return is_folder(path) or path.suffix.lower() == ".txt"
+    return bool(_find_texts(path)) if is_folder(path) else path.suffix.lower() == ".txt"
+
+
+def _find_texts(folder: Path) -> list[Path]:
+    """The files of a folder that may hold labels."""
+    folder = folder / "groundTruth" if is_folder(folder / "groundTruth") else folder
+    return [f for f in sorted(folder.glob("*.txt")) if f.stem.casefold() not in OTHER_FILES]
 
 
 def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     """split: a file of names, or the name of one in splits/."""
-    folder = path / "groundTruth" if is_folder(path / "groundTruth") else path
-    files = [path] if is_file(path) else sorted(folder.glob("*.txt"))
-    files = [f for f in files if f == path or f.stem.casefold() not in OTHER_FILES]
-    if not files:
-        raise DataError(f"{path}: holds no .txt files", hint=f"expected {FORMAT.description}")
-    folders = [folder if is_folder(path) else path.parent, folder.parent, path.parent.parent]
+    files = _find_texts(path) if is_folder(path) else [path]
+    folders = [files[0].parent, files[0].parent.parent]
     if split is not None:
         files = _select_files(files, _find_split_file(split, folders))
     names = _read_mapping(folders)

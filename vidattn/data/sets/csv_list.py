@@ -81,7 +81,7 @@ def open_table(
     if group_by:
         rows = _name_groups(path, rows, group_by)
     labels, numbers = read_classes({path: rows}, names)
-    videos = join_overlaps(list_videos(path, rows, root, numbers))
+    videos = join_overlaps(list_videos(path, rows, root, numbers, group_by))
     splits, split_notes = _assign_splits(path, rows, videos)
     chosen = [video for video, its in zip(videos, splits, strict=True) if its == split]
     if not chosen:
@@ -218,9 +218,17 @@ def _read_labels_beside(path: Path) -> list[str] | None:
 
 
 def list_videos(
-    path: Path, rows: Sequence[Row], root: Path, numbers: Mapping[str, int]
+    path: Path,
+    rows: Sequence[Row],
+    root: Path,
+    numbers: Mapping[str, int],
+    group_by: str = "",
 ) -> list[ListedVideo]:
-    """The videos in the rows of a list. Raises DataError that names every bad row."""
+    """The videos in the rows of a list. group_by: the header of its column of groups, if asked for.
+
+    Raises DataError that names every bad row.
+    """
+    grouped = any(row.fields.get("group") or "group_by" in row.fields for row in rows)
 
     def parse(fields: Mapping[str, str]) -> ListedVideo:
         name, label = fields.get("path", ""), fields.get("label", "")
@@ -232,6 +240,8 @@ def list_videos(
         several = (first, *more) if more else ()
         window = _parse_window(fields.get("start", ""), fields.get("end", ""))
         group, roi = fields.get("group", ""), fields.get("roi", "")
+        if grouped and not group:
+            raise ValueError(f"the column {group_by or 'of groups'} is empty")
         return ListedVideo(root / name, first, window, group or name, several, group, roi)
 
     return parse_rows(path, number_rows(rows), parse)

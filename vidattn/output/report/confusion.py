@@ -31,7 +31,7 @@ METRICS = (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean class"), (
 
 def confusion_page(result: Mapping[str, Any]) -> str:
     """The page of an evaluation, from the document of `vidattn eval --json`."""
-    noun = "clips" if result["dataset"] == "motion" else "videos"
+    noun = f"{result['unit']}s"
     facts = [str(result["dataset"]), f"{result['scored']} {noun}"]
     labels, matrix = result["labels"], result["confusion"]
     some = [(key, name) for key, name in METRICS if key != "top5" or len(labels) > FEW]

@@ -204,7 +204,7 @@ def _video_row(entry: IndexEntry, colors: dict[str, int]) -> tuple[str | Link | 
             seconds[entry.labels[label]] = seconds.get(entry.labels[label], 0.0) + stop - start
     length = entry.part[1] - entry.part[0]
     main = sorted(seconds, key=lambda label: -seconds[label])[:MAIN]
-    words = ", ".join(f"{label} {100 * seconds[label] / length:.1f} %" for label in main)
+    words = ", ".join(f"{label} {100 * seconds[label] / length:.1f}\u00a0%" for label in main)
     words += f"; not all could be read ({', '.join(entry.lost)})" if entry.lost else ""
     time = format_time(length, hours=length >= 3600)
     return Link(entry.name, entry.address), time, _draw_ribbon(entry, colors), words
