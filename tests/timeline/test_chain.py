@@ -51,5 +51,5 @@ def test_costs_are_learned_from_all_of_a_video_of_many_short_parts() -> None:
     labels = np.arange(10) // 5  # a switch in each
     evidence = np.log(np.where(np.eye(2, dtype=bool)[labels], 0.999, 0.001))
     parts = [Bins(evidence, np.ones(10), np.zeros(10, np.int64))] * 100
-    share = (4 + 100) / (12 + 1000 - 0.75 * 100)
+    share = (9 + 100) / (12 + 1000 - 0.75 * 100)
     assert learn_costs(parts)[0] == pytest.approx(np.log((1 - share) / share), rel=0.02)

@@ -17,17 +17,22 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-LEAST_COST = 0.5
-"""Nats."""
+LEAST_COSTS = np.array([0.05, 0.0])
+"""Nats, of a switch elsewhere and at a shot cut, where any label may follow."""
 STARTS = (5.0, -1.0)
 """Where learning starts: log-odds of staying against going to any other label."""
 ROUNDS = 6
 """Rounds from each start, at most; two or three are usual."""
 PART, MOST_BINS = 500, 4000
 """From more bins, parts of equal distance are learned from."""
-USUAL_SWITCHES, USUAL_CHANCES = 4, 12
-"""What learning takes for granted: so many switches in so many windows; where shot cuts are known,
-half of that, and as much at cuts."""
+AT_CUTS = np.array([14.0, 15.0])
+"""What learning takes for granted: so many switches at so many shot cuts. Where scores say little,
+each shot speaks for itself."""
+WITHOUT_CUTS, BESIDE_CUTS = np.array([9.0, 12.0]), np.array([2.0, 6.0])
+"""The same of windows: in a video without cuts, and in one with a cut in every OFTEN of them."""
+OFTEN = 20
+MOST_SWITCHES = 0.9
+"""Of all chances."""
 BLIND = 0.75
 """Windows after a switch in which another one could hardly be seen: no chances of one."""
 
@@ -64,34 +69,40 @@ def _maximize(parts: Sequence[Bins], start: float) -> tuple[Floats, float]:
     labels = parts[0].evidence.shape[1]
     total = sum(float(part.lengths.sum()) for part in parts)
     cuts = sum(int(part.at_cut.sum()) for part in parts)
+    usual = _usual(total, cuts)
     costs = np.full(2, start + math.log(max(labels - 1, 1)))
     for _ in range(ROUNDS):
-        before, counts, likely = costs, np.zeros(2, np.float64), _log_prior(costs, labels, cuts > 0)
+        before, counts, likely = costs, np.zeros(2, np.float64), _log_prior(costs, labels, usual)
         for part in parts:
             within = np.where(part.at_cut, 1.0, part.lengths)
             expected, log = expect_switches(part.evidence, costs[part.at_cut], within)
             counts += np.bincount(part.at_cut, expected, minlength=2)
             likely += log
-        costs = _costs_of(counts, np.array([total - BLIND * counts[0], cuts]), labels)
+        chances = np.array([total - BLIND * counts[0], cuts])
+        costs = _costs_of(np.stack([counts, chances], axis=1) + usual, labels)
         if np.abs(costs - before).max() < 0.01:
             break
     return costs, likely
 
 
-def _log_prior(costs: Floats, labels: int, cuts: bool) -> float:
+def _usual(windows: float, cuts: int) -> Floats:
+    """Switches and chances that are taken for granted elsewhere and at cuts: [2, 2]."""
+    often = min(OFTEN * cuts / windows, 1.0)
+    return np.stack([often * BESIDE_CUTS + (1 - often) * WITHOUT_CUTS, AT_CUTS])
+
+
+def _log_prior(costs: Floats, labels: int, usual: Floats) -> float:
     """Of the costs of a switch elsewhere and at a cut, by what learning takes for granted."""
     share = 1 / (1 + np.exp(costs) / max(labels - 1, 1))
-    usual = (0.5 if cuts else 1.0) * np.array([1.0, cuts])
-    stays = USUAL_CHANCES - USUAL_SWITCHES
-    return float(usual @ (USUAL_SWITCHES * np.log(share) + stays * np.log(1 - share)))
+    switches, chances = usual.T
+    return float((switches * np.log(share) + (chances - switches) * np.log(1 - share)).sum())
 
 
-def _costs_of(switches: Floats, chances: Floats, labels: int) -> Floats:
-    """The log-odds of staying against going to one of the other labels, at each chance to."""
-    usual = 0.5 if chances[1] else 1.0
-    share = (switches + usual * USUAL_SWITCHES) / (chances + usual * USUAL_CHANCES)
-    share = np.minimum(share, 0.9)
-    return np.maximum(np.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
+def _costs_of(counts: Floats, labels: int) -> Floats:
+    """The log-odds of staying against going to one of the other labels. counts: switches and
+    chances [2, 2]."""
+    share = np.minimum(counts[:, 0] / counts[:, 1], MOST_SWITCHES)
+    return np.asarray(np.maximum(np.log((1 - share) * max(labels - 1, 1) / share), LEAST_COSTS))
 
 
 def label_posteriors(evidence: Floats, cost: float | Floats, lengths: Floats) -> Floats:

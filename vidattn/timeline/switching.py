@@ -10,11 +10,10 @@ shorter cannot be told from noise. The model learns the cost from the scores the
 each, and a switch there has a cost of its own, learned in the same way: videos whose labels change
 at their cuts are divided there, and others are not. A label that begins at a cut may be short. A
 window with a cut inside shows two things, and one of its own: of the windows around a moment, each
-speaks the less for it the less it shows of the same shot. Evidence is sharpened where windows agree
-more than their scores promise, see `vidattn.timeline.agreement`. Each boundary elsewhere moves to
-the moment at which the evidence turns, between two frames. Last, the same model says how probable
-each label is at each moment, whatever the path: this is the confidence of segments; windows that
-repeat the errors of others count for less there.
+speaks the less for it the less it shows of the same shot. Each boundary elsewhere moves to the
+moment at which the evidence turns, between two frames. Last, the same model says how probable each
+label is at each moment, whatever the path: this is the confidence of segments; there windows of one
+segment count for less the more of them there are, as they repeat each other's errors.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.timeline.agreement import Agreement, expect_agreement, find_agreement
 from vidattn.timeline.chain import Bins, label_posteriors, learn_costs
 from vidattn.timeline.decoding import LEAST, Labels, most_likely_path
 from vidattn.timeline.segments import Indices, Segment, average_rows, edges_of
@@ -42,6 +40,9 @@ REACH = 1.25
 evidence turns from one to the other by degrees."""
 OTHER_SHOT = 1e-3
 """How much a window weighs in a shot of which it shows nothing, beside one that lies in it."""
+REPEATED = 0.5
+"""The correlation of the errors of two windows of one segment: what a model takes a shot for, it
+takes most of its windows for."""
 POSITIONS = 16
 """Places between two cells that a boundary may move to."""
 
@@ -129,10 +130,10 @@ class PathModel:
     def path(self, switch_cost: float | None = None) -> LabelPath:
         """The most likely label of every cell. switch_cost: nats; None learns it. At a cut, it is
         as much lower as it is where it is learned."""
-        evidence, costs, labels = self._learned
+        costs, labels = self._learned
         if switch_cost is not None:
             costs = costs * (switch_cost / costs[0])
-            labels = self._likely(evidence, costs)
+            labels = self._likely(costs)
         cells = _move_boundaries(self._cells, labels, self._at_cut, self._windows, self._fps)
         return LabelPath(labels, cells, *costs.tolist())
 
@@ -148,56 +149,25 @@ class PathModel:
 
     def _independence(self, path: LabelPath) -> float:
         """How much each window counts among those behind one answer, whose errors repeat."""
-        agreement = self._agreement(path.labels)
-        if agreement is None:
-            return 1.0
         others = max(self._evidence[0].shape[1] - 1, 1)
         switches = int((np.diff(path.labels) != 0).sum())
         lasting = float(self._lengths.sum()) / (1 + switches)
         remembered = 1 + math.exp(min(path.switch_cost, 50.0)) / others
         windows = max(min(lasting, remembered), 1.0)
-        return float(1 / (1 + (windows - 1) * agreement.dependence))
-
-    def _agreement(self, labels: Labels) -> Agreement | None:
-        """How far windows of one label and one shot agree."""
-        changes = np.diff(labels, prepend=labels[:1]) != 0
-        return find_agreement(self._windows.scores, self._windows.edges, self._parts(changes))
-
-    def _parts(self, begins: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Of each window the part of the video, which end at some cells, at cuts and at gaps."""
-        begins = begins | self._at_cut
-        begins[self._apart] = True
-        starts = [cell.start for cell in self._cells]
-        cells = np.searchsorted(starts, self._windows.centers, "right")
-        return np.asarray(np.cumsum(begins)[cells - 1])
+        return float(1 / (1 + (windows - 1) * REPEATED))
 
     @cached_property
-    def _learned(self) -> tuple[list[Floats], Floats, Labels]:
-        """The evidence of each block, sharpened where windows agree more than they promise, the
-        costs of a switch elsewhere and at a cut that follow from it, and the most likely labels.
+    def _learned(self) -> tuple[Floats, Labels]:
+        """The costs of a switch elsewhere and at a cut that follow from the evidence, and the most
+        likely labels."""
+        costs = learn_costs(self._bins())
+        return costs, self._likely(costs)
 
-        Windows must agree so much in the segments that come out, too.
-        """
-        shots = self._parts(np.zeros(len(self._cells), np.bool_))
-        expected = expect_agreement(self._windows.scores, self._windows.edges, shots)
-        sharpness = 1.0 if expected is None else expected.sharpness
-        learned = self._learn(sharpness)
-        found = self._agreement(learned[2])
-        if found is None or found.sharpness >= sharpness:
-            return learned
-        return self._learn(found.sharpness)
-
-    def _learn(self, sharpness: float) -> tuple[list[Floats], Floats, Labels]:
-        """As `_learned`, for scores raised to a power."""
-        evidence = [block * sharpness for block in self._evidence]
-        costs = learn_costs(self._bins(evidence))
-        return evidence, costs, self._likely(evidence, costs)
-
-    def _bins(self, blocks: list[Floats]) -> Iterator[Bins]:
+    def _bins(self) -> Iterator[Bins]:
         """The cells of each block, joined until they are a window long: within that, what
         overlapping windows say is not independent."""
         rows = (np.split(each, self._apart) for each in (self._lengths, self._at_cut))
-        for evidence, lengths, at_cut in zip(blocks, *rows, strict=True):
+        for evidence, lengths, at_cut in zip(self._evidence, *rows, strict=True):
             starts = np.cumsum(lengths) - lengths
             since = starts - np.maximum.accumulate(np.where(at_cut, starts, 0.0))
             new = at_cut | (np.diff(np.floor(since + 1e-6), prepend=-1.0) != 0)
@@ -205,10 +175,10 @@ class PathModel:
             joined, longer = np.add.reduceat(evidence, first), np.add.reduceat(lengths, first)
             yield Bins(joined, longer, at_cut[first].astype(np.int64))
 
-    def _likely(self, evidence: list[Floats], costs: Floats) -> Labels:
+    def _likely(self, costs: Floats) -> Labels:
         """The most likely labels at the costs of a switch elsewhere and at a cut."""
         each = np.split(costs[self._at_cut.astype(np.int64)], self._apart)
-        return np.concatenate(list(map(most_likely_path, evidence, each, self._ready)))
+        return np.concatenate(list(map(most_likely_path, self._evidence, each, self._ready)))
 
     def _ready_rows(self, first: int, after: int) -> NDArray[np.int64]:
         """For each cell of a block, that in which a label that begins there may end."""
