@@ -31,8 +31,8 @@ each shot speaks for itself."""
 WITHOUT_CUTS, BESIDE_CUTS = np.array([9.0, 12.0]), np.array([2.0, 6.0])
 """The same of windows: in a video without cuts, and in one with a cut in every OFTEN of them."""
 OFTEN = 20
-MOST_SWITCHES = 0.9
-"""Of all chances."""
+MOST_SWITCHES = np.array([0.9, 0.99])
+"""Of all chances elsewhere and at cuts."""
 BLIND = 0.75
 """Windows after a switch in which another one could hardly be seen: no chances of one."""
 
