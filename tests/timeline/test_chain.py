@@ -40,7 +40,7 @@ def test_costs_are_learned_from_parts_of_a_long_video_as_from_all_of_it() -> Non
     labels = np.arange(12_000) // 10 % 3
     evidence = np.log(np.where(np.eye(3, dtype=bool)[labels], 0.9, 0.05))
     part, whole = (
-        learn_costs([Bins(evidence[:n], np.ones(n), np.zeros(n, np.int64))])[0]
+        learn_costs([Bins(evidence[:n], np.ones(n), np.zeros(n, np.int64))], 0.9)[0]
         for n in (3000, 12_000)
     )
     assert whole == pytest.approx(part, rel=0.01)
@@ -51,5 +51,5 @@ def test_costs_are_learned_from_all_of_a_video_of_many_short_parts() -> None:
     labels = np.arange(10) // 5  # a switch in each
     evidence = np.log(np.where(np.eye(2, dtype=bool)[labels], 0.999, 0.001))
     parts = [Bins(evidence, np.ones(10), np.zeros(10, np.int64))] * 100
-    share = (9 + 100) / (12 + 1000 - 0.75 * 100)
-    assert learn_costs(parts)[0] == pytest.approx(np.log((1 - share) / share), rel=0.02)
+    share = (4 + 100) / (12 + 1000 - 0.75 * 100)
+    assert learn_costs(parts, 1.0)[0] == pytest.approx(np.log((1 - share) / share), rel=0.02)

@@ -25,11 +25,12 @@ ROUNDS = 6
 """Rounds from each start, at most; two or three are usual."""
 PART, MOST_BINS = 500, 4000
 """From more bins, parts of equal distance are learned from."""
-AT_CUTS = np.array([14.0, 15.0])
-"""What learning takes for granted: so many switches at so many shot cuts. Where scores say little,
-each shot speaks for itself."""
-WITHOUT_CUTS, BESIDE_CUTS = np.array([9.0, 12.0]), np.array([2.0, 6.0])
-"""The same of windows: in a video without cuts, and in one with a cut in every OFTEN of them."""
+EACH = np.array([14.0, 15.0])
+"""What learning takes for granted of shot cuts: so many switches at so many. Each shot speaks for
+itself where scores say little."""
+SURE, BESIDE_CUTS = np.array([4.0, 12.0]), np.array([2.0, 6.0])
+"""The same of windows: in a video without cuts whose scores are sure (the less they are, the more
+EACH counts), and in one with a cut in every OFTEN windows."""
 OFTEN = 20
 MOST_SWITCHES = np.array([0.9, 0.99])
 """Of all chances elsewhere and at cuts."""
@@ -55,21 +56,21 @@ class Bins:
             yield Bins(self.evidence[own], self.lengths[own], self.at_cut[own])
 
 
-def learn_costs(blocks: Iterable[Bins]) -> Floats:
+def learn_costs(blocks: Iterable[Bins], sure: float) -> Floats:
     """The costs of a switch elsewhere and at a cut, in nats, [2]: the likelier ones of what is
-    found from few switches and from many."""
+    found from few switches and from many. sure: the mean probability of the likeliest labels."""
     parts = [part for block in blocks for part in block.cut_up()]
     some = parts[:: -(-sum(len(part.lengths) for part in parts) // MOST_BINS)]
-    found = [_maximize(some, start) for start in STARTS]
+    found = [_maximize(some, start, sure) for start in STARTS]
     return max(found, key=lambda one: one[1])[0]
 
 
-def _maximize(parts: Sequence[Bins], start: float) -> tuple[Floats, float]:
+def _maximize(parts: Sequence[Bins], start: float, sure: float) -> tuple[Floats, float]:
     """Costs, and the logarithm of how likely they are."""
     labels = parts[0].evidence.shape[1]
     total = sum(float(part.lengths.sum()) for part in parts)
     cuts = sum(int(part.at_cut.sum()) for part in parts)
-    usual = _usual(total, cuts)
+    usual = _usual(total, cuts, sure)
     costs = np.full(2, start + math.log(max(labels - 1, 1)))
     for _ in range(ROUNDS):
         before, counts, likely = costs, np.zeros(2, np.float64), _log_prior(costs, labels, usual)
@@ -85,10 +86,12 @@ def _maximize(parts: Sequence[Bins], start: float) -> tuple[Floats, float]:
     return costs, likely
 
 
-def _usual(windows: float, cuts: int) -> Floats:
+def _usual(windows: float, cuts: int, sure: float) -> Floats:
     """Switches and chances that are taken for granted elsewhere and at cuts: [2, 2]."""
+    both = sure**2  # how often two windows are right
     often = min(OFTEN * cuts / windows, 1.0)
-    return np.stack([often * BESIDE_CUTS + (1 - often) * WITHOUT_CUTS, AT_CUTS])
+    elsewhere = often * BESIDE_CUTS + (1 - often) * (both * SURE + (1 - both) * EACH)
+    return np.stack([elsewhere, EACH])
 
 
 def _log_prior(costs: Floats, labels: int, usual: Floats) -> float:

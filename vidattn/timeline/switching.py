@@ -82,7 +82,7 @@ class _Evidence:
         def trust(window: Indices, cell: Indices) -> Floats:
             start, stop = self.edges[window].T
             seen = np.minimum(stop, stops[shot[cell]]) - np.maximum(start, begins[shot[cell]])
-            return np.asarray((np.maximum(seen, 0) / (stop - start)) ** 2 + OTHER_SHOT)
+            return np.asarray((np.maximum(seen, 0) / (stop - start)) ** 3 + OTHER_SHOT)
 
         rows = average_rows(wide, logs, cells, trust if cuts else None)
         rows *= np.array([cell.duration / self.span for cell in cells])[:, None]
@@ -160,7 +160,8 @@ class PathModel:
     def _learned(self) -> tuple[Floats, Labels]:
         """The costs of a switch elsewhere and at a cut that follow from the evidence, and the most
         likely labels."""
-        costs = learn_costs(self._bins())
+        sure = float(self._windows.scores.max(axis=1).mean(dtype=np.float64))
+        costs = learn_costs(self._bins(), sure)
         return costs, self._likely(costs)
 
     def _bins(self) -> Iterator[Bins]:
