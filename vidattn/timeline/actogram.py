@@ -13,7 +13,6 @@ from vidattn.timeline.wall_clock import parse_time
 MINUTES = 30
 """The length of a part of a day."""
 PARTS = 24 * 60 // MINUTES
-DAY = timedelta(days=1)
 Part = tuple[str, int]
 """A date in ISO 8601, and the number of a part of that day."""
 
@@ -88,13 +87,23 @@ def clock_of(start: str | None, offset: float | None) -> datetime | None:
 
 def split(start: datetime, low: float, high: float) -> Iterator[tuple[Part, float]]:
     """The parts of days that a span lies in, and the seconds in each. low, high: from `start`."""
-    at, stop = start + timedelta(seconds=low), start + timedelta(seconds=high)
-    while at < stop:
-        midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-        number = int((at - midnight).total_seconds() // (60 * MINUTES))
-        end = min(midnight + (number + 1) * timedelta(minutes=MINUTES), stop)
-        yield (at.date().isoformat(), number), (end - at).total_seconds()
-        at = end
+    ends = start + timedelta(seconds=low), start + timedelta(seconds=high)
+    for date, begin, end in split_days(*ends, MINUTES):
+        yield (date, int(begin // (60 * MINUTES))), end - begin
+
+
+def split_days(
+    start: datetime, stop: datetime, minutes: int = 24 * 60
+) -> Iterator[tuple[str, float, float]]:
+    """The dates of a span, cut at each midnight and so often within days, and the seconds of each
+    piece from midnight."""
+    part = timedelta(minutes=minutes)
+    while start < stop:
+        midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+        end = min(stop, midnight + ((start - midnight) // part + 1) * part)
+        low, high = ((t - midnight).total_seconds() for t in (start, end))
+        yield start.date().isoformat(), low, high
+        start = end
 
 
 def part_time(number: int) -> str:

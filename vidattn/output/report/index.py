@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import numpy as np
 from markupsafe import escape
 
-from vidattn.output.report.actogram import MOST_DAYS, draw_actogram
 from vidattn.output.report.assets import reveal
 from vidattn.output.report.layout import Drawing, Link, Section, ShareBar, render_page
+from vidattn.output.report.raster import MOST_ROWS, Row, draw_actogram, draw_bars, draw_rows
 from vidattn.output.text import format_time
 from vidattn.timeline import Timeline
 from vidattn.timeline.actogram import clock_of
@@ -23,10 +23,8 @@ MAIN = 3
 """Labels that are named beside a ribbon."""
 MOST_COLUMNS = 8
 """Labels in the table of groups."""
-MOST_RASTER = 100
-"""Videos in the ethogram."""
-WIDTH, LEFT, ROW, NAME = 1040, 240, 16, 34
-"""Of the ethogram in pixels, the place of names, and their most characters."""
+LEFT, NAME = 240, 34
+"""The place of names in the ethogram in pixels, and their most characters."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def _group_section(
 
 
 def _raster_note(count: int) -> str:
-    some = f" The first {MOST_RASTER} of {count} videos." if count > MOST_RASTER else ""
+    some = f" The first {MOST_ROWS} of {count} videos." if count > MOST_ROWS else ""
     return f"A row for each video, all from their start on one scale of time.{some}"
 
 
@@ -158,7 +156,7 @@ def _actogram_section(entries: Sequence[IndexEntry], colors: Mapping[str, int]) 
         if entry.clock is not None
         for start, stop, label in entry.spans
     )
-    some = f" The first {MOST_DAYS} of {days} days." if days > MOST_DAYS else ""
+    some = f" The first {MOST_ROWS} of {days} days." if days > MOST_ROWS else ""
     return Section("Actogram", f"A row for each day, by the clock of the place.{some}", drawing)
 
 
@@ -167,34 +165,17 @@ def _color(entry: IndexEntry, label: int | None, colors: Mapping[str, int]) -> s
 
 
 def _draw_raster(entries: Sequence[IndexEntry], colors: Mapping[str, int]) -> str:
-    """The segments of all videos over time: one path for each color."""
-    shown = entries[:MOST_RASTER]
+    """The segments of all videos over time."""
+
+    def row(entry: IndexEntry) -> Row:
+        name, first = entry.name, entry.part[0]
+        short = name if len(name) <= NAME else f"…{name[1 - NAME :]}"
+        return short, [(a - first, b - first, _color(entry, k, colors)) for a, b, k in entry.spans]
+
+    shown = entries[:MOST_ROWS]
     longest = max((entry.part[1] - entry.part[0] for entry in shown), default=0.0)
-    if not longest:
-        return ""
-    scale, bottom = (WIDTH - LEFT) / longest, ROW * len(shown)
-    paths: dict[str, list[str]] = {}
-    names = []
-    for i, entry in enumerate(shown):
-        short = entry.name if len(entry.name) <= NAME else f"…{entry.name[1 - NAME :]}"
-        text = f'<text x="{LEFT - 8}" y="{ROW * i + ROW - 4}" text-anchor="end">'
-        names.append(f"{text}{escape(reveal(short))}</text>")
-        for start, stop, label in entry.spans:
-            color = _color(entry, label, colors)
-            left, right = (LEFT + scale * (t - entry.part[0]) for t in (start, stop))
-            path = f"M{left:.1f} {ROW * i + 2}H{right:.1f}V{ROW * i + ROW - 2}H{left:.1f}Z"
-            paths.setdefault(color, []).append(path)
-    body = "".join(f'<path class="{color}" d="{"".join(d)}"/>' for color, d in paths.items())
-    marks = "".join(
-        f'<text class="soft" x="{LEFT + (WIDTH - LEFT) * k / 4:.0f}" y="{bottom + 16}" '
-        f'text-anchor="{anchor}">{format_time(longest * k / 4, hours=True, decimals=0)}</text>'
-        for k, anchor in enumerate(("start", "middle", "middle", "middle", "end"))
-    )
-    return (
-        f'<svg class="raster" viewBox="0 0 {WIDTH} {bottom + 20}" width="{WIDTH}" '
-        f'height="{bottom + 20}" role="img" aria-label="Labels of {len(shown)} videos over time">'
-        f"{body}{''.join(names)}{marks}</svg>"
-    )
+    marks = [format_time(longest * k / 4, hours=True, decimals=0) for k in range(5)]
+    return draw_rows([row(entry) for entry in shown], longest, marks, LEFT, "videos over time")
 
 
 def _video_row(entry: IndexEntry, colors: dict[str, int]) -> tuple[str | Link | Drawing, ...]:
@@ -211,15 +192,13 @@ def _video_row(entry: IndexEntry, colors: dict[str, int]) -> tuple[str | Link | 
 
 
 def _draw_ribbon(entry: IndexEntry, colors: dict[str, int]) -> Drawing:
-    """The segments as a strip of colors, one path for each color."""
-    paths: dict[str, list[str]] = {}
+    """The segments as a strip of colors."""
     first, length = entry.part[0], max(entry.part[1] - entry.part[0], 1e-9)
-    for start, stop, label in entry.spans:
-        color = _color(entry, label, colors)
-        left, right = (1000 * (t - first) / length for t in (start, stop))
-        paths.setdefault(color, []).append(f"M{left:.1f} 0H{right:.1f}V9H{left:.1f}Z")
-    body = "".join(f'<path class="{color}" d="{"".join(d)}"/>' for color, d in paths.items())
+    bars = (
+        (1000 * (a - first) / length, 1000 * (b - first) / length, 0, 9, _color(entry, k, colors))
+        for a, b, k in entry.spans
+    )
     return Drawing(
         f'<svg class="ribbon" viewBox="0 0 1000 9" preserveAspectRatio="none" role="img" '
-        f'aria-label="Labels of {escape(reveal(entry.name))} over time">{body}</svg>'
+        f'aria-label="Labels of {escape(reveal(entry.name))} over time">{draw_bars(bars)}</svg>'
     )
