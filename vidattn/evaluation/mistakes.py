@@ -13,20 +13,18 @@ from urllib.parse import quote
 
 import numpy as np
 
-from vidattn.data.sampling import frame_at
-from vidattn.errors import UsageError, VideoError
+from vidattn.errors import UsageError
 from vidattn.evaluation import metrics
 from vidattn.evaluation.predictions import Predictions
 from vidattn.io.files import write_atomically
 from vidattn.output.report.confusion import draw_matrix
 from vidattn.output.report.layout import Drawing, Link, Section, render_page
+from vidattn.output.thumbnails import read_stills
 from vidattn.output.video.heatmap import encode_image
-from vidattn.video import open_video
+from vidattn.video import Video
 
 MOST = 300
 """Mistakes with a thumbnail on the page; of more, those the model is surest of."""
-HEIGHT = 96
-"""Pixels of the shorter side of a thumbnail."""
 
 
 class Mistake(NamedTuple):
@@ -131,13 +129,12 @@ def _address(path: str, folder: Path) -> str:
 
 
 def _thumbnail(mistake: Mistake) -> tuple[float, bytes]:
-    """The second in the middle of what counts, and a JPEG of it; empty if it does not decode."""
-    middle = mistake.start if mistake.stop is None else (mistake.start + mistake.stop) / 2
-    try:
-        with open_video(mistake.path, short_side=HEIGHT) as video:
-            if mistake.stop is None:
-                middle = (mistake.start + video.duration) / 2
-            index = int(frame_at(video.times, middle))
-            return middle, encode_image(video.read([index])[0], ".jpg")
-    except VideoError:
-        return middle, b""
+    """The second and a JPEG of the frame in the middle of what counts; the start and nothing where
+    it does not decode."""
+
+    def middle(video: Video) -> list[float]:
+        stop = video.duration if mistake.stop is None else mistake.stop
+        return [(mistake.start + stop) / 2]
+
+    times, frames = read_stills(mistake.path, middle)
+    return (times[0], encode_image(frames[0], ".jpg")) if times else (mistake.start, b"")

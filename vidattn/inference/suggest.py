@@ -16,21 +16,21 @@ import torch
 from numpy.typing import NDArray
 
 from vidattn.data.frames import item_window
-from vidattn.data.sampling import frame_at
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.embed import Embedder
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
+from vidattn.output.thumbnails import read_stills
 from vidattn.output.video.heatmap import encode_image
 from vidattn.types import Framing, Item, Suggestion, Window
-from vidattn.video import Opening, open_video
+from vidattn.video import Opening, Video, open_video
 
 CANDIDATES = 3
 """Windows that are looked at for each one that is chosen: those of the highest priority."""
 ROUNDS = 25
 """Most rounds of clustering."""
-PICTURES, HEIGHT = 3, 96
-"""Frames in the picture of a window, and pixels of their shorter side."""
+PICTURES = 3
+"""Frames in the picture of a window."""
 Floats = NDArray[np.float64]
 
 
@@ -158,14 +158,13 @@ def draw_window(
 
     window: seconds from the start of the file. framing: the part of the picture to show.
     """
-    try:
-        with opening(path, short_side=HEIGHT, framing=framing) as video:
-            region = item_window(video, Item(path, 0, window))
-            moments = region.start + (np.arange(PICTURES) + 0.5) / PICTURES * region.duration
-            frames = video.read(frame_at(video.times, moments).tolist())
-            return encode_image(np.concatenate(list(frames), axis=1), ".jpg")
-    except VideoError:
-        return b""
+
+    def moments(video: Video) -> list[float]:
+        region = item_window(video, Item(path, 0, window))
+        return [region.start + (k + 0.5) / PICTURES * region.duration for k in range(PICTURES)]
+
+    _, frames = read_stills(path, moments, opening, framing)
+    return encode_image(np.concatenate(frames, axis=1), ".jpg") if frames else b""
 
 
 def measure_rarity(scores: Floats, counts: NDArray[np.int64]) -> Floats:
