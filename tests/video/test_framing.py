@@ -267,7 +267,7 @@ def test_a_part_far_behind_continues_alone(
     [
         ("", "no column frame or second, x, y, width or x2, height or y2; it is empty"),
         ("frame,x,y,w,h\n", "it has no rows"),
-        ("frame;x;y;w;h\n1;1;1;5;5\n", "height or y2; it has frame;x;y;w;h"),
+        ("frame x y w h\n1 1 1 5 5\n", "height or y2; it has frame x y w h"),
         ("x,y,x2,h\n1,1,5,5\n", "no column frame or second; it has x, y, x2, h"),
         ("frame,x,y,w,h\n1,1,1,5,5\n2,1,a,5,5\n", "line 3: could not convert"),
         ("frame,x,y,w,h\n1,1,1,5,5\n2,-9,1,5,5\n", "line 3: a box of -9,1,5,5 at 2"),

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from vidattn.errors import DataError
+from vidattn.io.csv_table import PATHS
 from vidattn.io.files import read_file, reading
 from vidattn.io.search import is_video
 from vidattn.io.text import parse_seconds
@@ -34,7 +35,7 @@ REFUSED_HINT = (
 )
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "path": ("path", "file", "filename", "filepath", "file_path", "video", "video_path", "clip"),
+    "path": PATHS,
     "label": (
         *("label", "class", "class_name", "label_name"),
         *("category", "action", "label_id", "task_id"),

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from vidattn.errors import DataError
+from vidattn.io.csv_table import read_columns
 from vidattn.io.files import is_file, read_file, reading
 from vidattn.io.json import dumps_pretty, parse_object
 from vidattn.timeline.wall_clock import parse_time
@@ -56,8 +57,8 @@ Document = Mapping[str, Any]
 
 def read_deployments(path: Path) -> Rows:
     """The deployments of a csv with the columns of Camtrap DP. Raises DataError."""
-    rows = _read_rows(path, NEEDED)
-    for number, row in enumerate(rows, start=2):
+    rows = _read_rows(path, DEPLOYMENTS, NEEDED)
+    for line, row in rows:
         try:
             place = float(row["latitude"]), float(row["longitude"])
             if not (abs(place[0]) <= 90 and abs(place[1]) <= 180):
@@ -65,8 +66,8 @@ def read_deployments(path: Path) -> Rows:
             for name in ("deploymentStart", "deploymentEnd"):
                 row[name] = _second(row[name])
         except ValueError as error:
-            raise DataError(f"{path}: line {number}: {error}") from None
-    return rows
+            raise DataError(f"{path}: line {line}: {error}") from None
+    return [row for _, row in rows]
 
 
 def read_taxa(path: Path) -> dict[str, dict[str, str]]:
@@ -74,12 +75,13 @@ def read_taxa(path: Path) -> dict[str, dict[str, str]]:
 
     Raises DataError.
     """
-    rows = _read_rows(path, ("label", "observationType"))
-    for number, row in enumerate(rows, start=2):
+    needed = "label", "observationType"
+    rows = _read_rows(path, (*needed, *OBSERVED), needed)
+    for line, row in rows:
         if row["observationType"] not in TYPES:
             hint = f"an observationType is {', '.join(TYPES)}"
-            raise DataError(f"{path}: line {number}: {row['observationType']!r}", hint=hint)
-    return {row["label"]: row for row in rows}
+            raise DataError(f"{path}: line {line}: {row['observationType']!r}", hint=hint)
+    return {row["label"]: row for _, row in rows}
 
 
 class CamtrapPackage:
@@ -283,13 +285,9 @@ def _ends(values: Iterable[Any]) -> tuple[Any, Any]:
     return min(known), max(known)
 
 
-def _read_rows(path: Path, needed: Sequence[str]) -> Rows:
-    with reading(path, DataError):
-        data = read_file(path)
-    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
-    if missing := [name for name in needed if name not in (rows.fieldnames or ())]:
-        raise DataError(f"{path}: has no column {missing[0]}", hint=f"needed: {','.join(needed)}")
-    return [{k: v.strip() for k, v in row.items() if k and v} for row in rows]
+def _read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[tuple[int, Row]]:
+    hint = f"needed: {','.join(needed)}"
+    return read_columns(path, {name: (name,) for name in columns}, needed, DataError, hint)
 
 
 def csv_rows(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vidattn.errors import InputError
+from vidattn.io.csv_table import PATHS, parse_columns
 from vidattn.io.digest import sha256
 from vidattn.io.files import read_file, reading
 from vidattn.io.search import find_named
@@ -25,7 +25,7 @@ LEAST_CONFIDENCE = 0.2
 MARGIN = 1.2
 """Side of the crop relative to the largest box of a video."""
 COLUMNS = {
-    "video": ("video", "file", "path", "filename"),
+    "video": PATHS,
     "frame": ("frame", "frame_number", "frame_id"),
     "second": ("second", "seconds", "time", "time_s"),
     "confidence": ("confidence", "conf", "score"),
@@ -37,6 +37,7 @@ COLUMNS = {
     "bottom": ("y2", "ymax", "y_max", "bottom"),
 }
 """What a column of a csv is, and the names that it may have."""
+NEEDED = "frame or second", "x", "y", "width or right", "height or bottom"
 FORMS = (
     "csv with video, frame or time, x, y, w, h; MegaDetector's json; or the json of YOLO, of a "
     "list of detections a frame or COCO results"
@@ -147,7 +148,7 @@ def _parse(path: str, data: bytes) -> Mapping[str, BoxTrack]:
     try:
         text = data.decode("utf-8-sig")
         document = json.loads(text) if text.startswith(("[", "{")) else None
-        found = list(_from_csv(text) if document is None else _from_json(document))
+        found = list(_from_csv(data) if document is None else _from_json(document))
         searched = _searched_videos(document) if isinstance(document, dict) else []
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: holds no boxes: {error}", hint=HINT) from None
@@ -183,39 +184,17 @@ def _detection(video: str, moment: float, in_frames: bool, box: Sequence[Any]) -
     return Detection(video, moment, in_frames, x, y, right - x, bottom - y)
 
 
-def _from_csv(text: str) -> Iterator[Detection]:
-    rows = csv.DictReader(text.splitlines())
-    names = {name.strip().lower(): name for name in rows.fieldnames or ()}
-    column = {
-        kind: names[known[0]]
-        for kind, own in COLUMNS.items()
-        if (known := [name for name in own if name in names])
-    }
-    _require_columns(column, list(names))
-    empty = True
-    for row in rows:
-        empty = False
+def _from_csv(data: bytes) -> Iterator[Detection]:
+    rows = parse_columns(data, COLUMNS, NEEDED)
+    for line, row in rows:
         try:
-            one = _from_row({kind: row[name] for kind, name in column.items()})
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"line {rows.line_num}: {error}") from None
+            one = _from_row(row)
+        except ValueError as error:
+            raise ValueError(f"line {line}: {error}") from None
         if one is not None:
             yield one
-    if empty:
+    if not rows:
         raise ValueError("it has no rows")
-
-
-def _require_columns(column: Mapping[str, str], found: Sequence[str]) -> None:
-    """Raise ValueError that names the columns which a csv lacks, and those that it has."""
-    needed = [("frame", "second"), ("x",), ("y",), ("width", "right"), ("height", "bottom")]
-    missing = [
-        " or ".join(COLUMNS[kind][0] for kind in kinds)
-        for kinds in needed
-        if not column.keys() & set(kinds)
-    ]
-    if missing:
-        has = f"it has {', '.join(found)}" if found else "it is empty"
-        raise ValueError(f"no column {', '.join(missing)}; {has}")
 
 
 def _from_row(value: Mapping[str, str]) -> Detection | None:

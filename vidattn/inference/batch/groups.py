@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
-from vidattn.data.tabular import COLUMNS
 from vidattn.errors import DataError, UsageError
-from vidattn.io.files import is_file, read_file, reading
+from vidattn.io.csv_table import PATHS, read_columns
+from vidattn.io.files import is_file
 from vidattn.io.search import find_named
 
 NONE = "none"
@@ -52,13 +50,6 @@ def _match(pattern: re.Pattern[str], path: str) -> str | None:
 
 
 def _read_column(place: Path, column: str) -> dict[str, str]:
-    with reading(place, DataError):
-        text = read_file(place).decode("utf-8-sig", "replace")
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    names = {name.strip().casefold(): name for name in rows.fieldnames or ()}
-    path = next((names[name] for name in COLUMNS["path"] if name in names), None)
-    if path is None or column.strip().casefold() not in names:
-        missing = "path" if path is None else column
-        raise DataError(f"{place}: has no column {missing!r}", hint=f"it has {', '.join(names)}")
-    group = names[column.strip().casefold()]
-    return {row[path]: row[group] or NONE for row in rows if row[path] and row[group] is not None}
+    columns = {"path": PATHS, "group": (column.strip(),)}
+    rows = read_columns(place, columns, ("path", "group"), DataError)
+    return {row["path"]: row["group"] or NONE for _, row in rows if row["path"]}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, UsageError
-from vidattn.io.files import exists, read_file, reading
+from vidattn.io.csv_table import PATHS, read_columns
+from vidattn.io.files import exists
 from vidattn.io.search import find_named
 from vidattn.timeline import Timeline
 from vidattn.timeline.wall_clock import parse_time, with_start_time
 
 OWN = "file"
-PATHS, STARTS = ("path", "file", "video", "filename"), ("start", "start_time", "datetime")
-"""Names of the columns of a table."""
+COLUMNS = {"path": PATHS, "start": ("start", "start_time", "datetime")}
 HINT = "an ISO time such as 2024-05-01T06:30:00+02:00, file, or a csv of path,start"
 
 
@@ -60,22 +59,10 @@ class StartTimes:
 
 
 def _read_table(path: Path) -> dict[str, str]:
-    with reading(path, InputError):
-        data = read_file(path)
-    lines = data.decode("utf-8-sig", "replace").splitlines()
-    separators = {mark: lines[0].count(mark) for mark in ",\t;"} if lines else {}
-    rows = csv.DictReader(
-        lines, delimiter=max(separators, key=lambda m: separators[m], default=",")
-    )
-    names = {name.strip().lower(): name for name in rows.fieldnames or () if name}
-    columns = [next((names[k] for k in known if k in names), None) for known in (PATHS, STARTS)]
-    if None in columns:
-        raise InputError(f"{path}: has no columns path and start", hint=HINT)
     table: dict[str, str] = {}
-    for number, row in enumerate(rows, start=2):
-        video, start = (row[column or ""] or "" for column in columns)
+    for line, row in read_columns(path, COLUMNS, ("path", "start"), InputError, HINT):
         try:
-            table[video] = parse_time(start).isoformat()
+            table[row["path"]] = parse_time(row["start"]).isoformat()
         except ValueError as error:
-            raise InputError(f"{path}: line {number}: {error}", hint=HINT) from None
+            raise InputError(f"{path}: line {line}: {error}", hint=HINT) from None
     return table

@@ -1,0 +1,64 @@
+"""Small tables whose columns are found by their header, separated by commas, semicolons or tabs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vidattn.errors import VidattnError
+from vidattn.io.files import read_file, reading
+
+PATHS = ("path", "file", "filename", "filepath", "file_path", "video", "video_path", "clip")
+"""Headers of the column with the path or the name of a video."""
+Rows = list[tuple[int, dict[str, str]]]
+"""The line and the fields of each row."""
+
+
+def read_columns(
+    path: Path,
+    aliases: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+    kind: type[VidattnError],
+    hint: str | None = None,
+) -> Rows:
+    """Read a file as `parse_columns` does; all errors are of one kind."""
+    with reading(path, kind, hint=hint):
+        data = read_file(path)
+    try:
+        return parse_columns(data, aliases, needed)
+    except ValueError as error:
+        raise kind(f"{path}: {error}", hint=hint) from None
+
+
+def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Sequence[str]) -> Rows:
+    """The rows of a table by the purpose of their columns; fields that are missing are "".
+
+    aliases: the headers of each purpose, in any case, the first counts before others. needed: a
+    purpose that must have a column, or several such as "frame or second" of which one must.
+    The separator is the comma, semicolon or tab of which the header has most. Raises ValueError.
+    """
+    text = data.decode("utf-8-sig", "replace")
+    head = next((line for line in text.splitlines() if line.strip()), "")
+    try:
+        mark = max(",;\t", key=lambda mark: len(next(csv.reader([head], delimiter=mark), ())))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
+    except csv.Error as error:
+        raise ValueError(f"is no table: {error}") from None
+    names = [name.strip() for name in lines[0][1]] if lines else []
+    known = [name.casefold() for name in names]
+    columns = {}
+    for purpose, headers in aliases.items():
+        if found := [header for header in headers if header.casefold() in known]:
+            columns[purpose] = known.index(found[0].casefold())
+    missing = [each for each in needed if not columns.keys() & {*each.split(" or ")}]
+    if missing:
+        words = (" or ".join(aliases[one][0] for one in each.split(" or ")) for each in missing)
+        has = f"it has {', '.join(names)}" if names else "it is empty"
+        raise ValueError(f"no column {', '.join(words)}; {has}")
+    return [
+        (line, {p: cells[k].strip() if k < len(cells) else "" for p, k in columns.items()})
+        for line, cells in lines[1:]
+    ]
