@@ -23,8 +23,10 @@ def ranked_precision(scores: NDArray[np.floating], truth: Marks) -> Floats:
     """Average precision of each label, [K]: scores and truth [N, K].
 
     The mean, over the samples that have the label, of the precision among all samples that score at
-    least as high. NaN where no sample has it. Source: the step-wise area under the curve of
-    precision and recall, without interpolation.
+    least as high. Equal scores for all, such as those of a label that the model does not have, give
+    the share of samples with the label, as guessing does. NaN where no sample has it. Source: the
+    step-wise area under the curve of precision and recall, without interpolation, as by
+    scikit-learn's average_precision_score.
     """
     return _precision(_rank(scores), truth, np.ones(len(truth)))
 
