@@ -25,8 +25,8 @@ HORIZON = 80
 FRACTION = 4
 """Bits of a pixel behind the comma, in which places are given to OpenCV."""
 UNIT = 2**FRACTION
-ENCODING = {"preset": "veryfast", "threads": "1"}
-"""More threads would write other bytes."""
+ENCODING = {"preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
+"""More threads would write other bytes, and macroblock trees others each time."""
 ANIMALS = {"deer": (0.62, 0.34, (122, 92, 66), 30.0), "fox": (0.44, 0.17, (168, 92, 44), 45.0)}
 """Length of the body and height of the legs in parts of the size, color, and pixels a second."""
 SITES, NEW_SITES = ("beech", "creek", "pond", "ridge"), ("site-a", "site-b")
