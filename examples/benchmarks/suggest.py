@@ -3,9 +3,9 @@
     python examples/benchmarks/suggest.py DATASET [--each 4] [--rounds 8] [--seeds 24] [--rare]
 
 DATASET: a dataset as of `vidattn teach`. A quarter of its groups, others for each seed, measures;
-the rest is the pool, in which one sample of each class has a label at first. In every round a
+the rest is the pool, in which one window of each class has a label at first. In every round a
 logistic regression on frozen embeddings (motion-tiny, the moving part of the frame) chooses EACH
-samples, whose labels it then learns. --rare: two of three classes keep only 30 % of their samples.
+windows, whose labels it then learns. --rare: two of three classes keep only 30 % of their windows.
 Prints the mean class accuracy after each round, and how far the mean over all rounds is from that
 of chance, with a 95 % interval over seeds.
 """
@@ -30,15 +30,17 @@ CHOICE = HeadChoice("linear", (1,), 1.0)
 
 @dataclass
 class Samples:
-    """Mean embeddings [N, D], labels and groups of samples, and the model they are for."""
+    """Embeddings [N, D] of windows, the samples they are of, and the model they are for."""
 
     vectors: torch.Tensor
+    numbers: np.ndarray
+    spans: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
     model: TaughtModel
 
     def predict(self, known: np.ndarray) -> np.ndarray:
-        """Scores [N, K] of all samples by a head fitted to some."""
+        """Scores [N, K] of all windows by a head fitted to some."""
         count = self.labels.max() + 1
         truth = torch.eye(count)[self.labels[known]]
         windows = TrainingWindows(self.vectors[known], truth, torch.ones(len(known)))
@@ -50,17 +52,17 @@ class Samples:
 
 
 def embed(dataset: str) -> Samples:
-    """The mean embedding of each sample, from the cache where it is there."""
+    """The windows of all samples, from the cache where they are there."""
     backbone, found = vidattn.load("motion-tiny"), open_samples(dataset)
     span = choose_span(Embedder(backbone), found, None)
     shown = design_views(backbone, span, zoom=True)
     *_, windows = embed_samples(Embedder(shown, Windowing(overlap=0.5)), found)
     assert isinstance(windows, LabeledWindows)
-    numbers = np.unique(windows.samples)
-    means = [windows.vectors[windows.samples == n].mean(0) for n in numbers]
-    items = [found.items[n] for n in numbers]
+    items = [found.items[n] for n in windows.samples]
     return Samples(
-        torch.stack(means),
+        windows.vectors,
+        windows.samples,
+        windows.spans,
         np.array([item.label for item in items]),
         np.array([item.group or item.path for item in items]),
         shown.model,
@@ -68,7 +70,7 @@ def embed(dataset: str) -> Samples:
 
 
 def split(samples: Samples, rng: np.random.Generator, *, rare: bool) -> tuple[np.ndarray, ...]:
-    """Numbers of the pool, of the first labeled samples, and of those that measure."""
+    """Numbers of the pool, of the first labeled windows, and of those that measure."""
     groups = np.unique(samples.groups)
     held = rng.choice(groups, max(len(groups) // 4, 1), replace=False)
     test = np.flatnonzero(np.isin(samples.groups, held))
@@ -85,7 +87,7 @@ def split(samples: Samples, rng: np.random.Generator, *, rare: bool) -> tuple[np
 def learn(
     samples: Samples, parts: tuple[np.ndarray, ...], how: str, each: int, rounds: int, seed: int
 ) -> list[float]:
-    """The mean class accuracy on the samples that measure, at first and after each round."""
+    """The mean class accuracy on the windows that measure, at first and after each round."""
     pool, known, test = parts
     rng, accuracy = np.random.default_rng(seed), []
     classifier = vidattn.load("motion-tiny")
@@ -103,13 +105,12 @@ def learn(
             chosen = rng.choice(len(pool), each, replace=False)
         else:
             counts = np.bincount(samples.labels[known], minlength=scores.shape[1])
-            priority = measure_doubt(scores[pool], classifier) * measure_rarity(
-                scores[pool], counts
-            )
+            doubt = measure_doubt(scores[pool], classifier)
+            priority = doubt * measure_rarity(scores[pool], counts)
             chosen = (
-                choose_windows(samples.vectors[pool].numpy(), priority, each, seed)
+                choose_windows(samples.numbers[pool], samples.spans[pool], priority, each)
                 if how == "suggest"
-                else np.argsort(-measure_doubt(scores[pool], classifier))[:each]
+                else np.argsort(-doubt, kind="stable")[:each]
             )
         known, pool = np.concatenate([known, pool[chosen]]), np.delete(pool, chosen)
     return accuracy

@@ -1,4 +1,4 @@
-"""Which windows to label next: unsure ones, unlike one another, of rare labels first."""
+"""Which windows to label next: unsure ones, apart from one another, of rare labels first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from vidattn.inference.embed import Embedder
 from vidattn.inference.suggest import (
     Scanned,
     choose_windows,
-    cluster,
     describe_choice,
     measure_doubt,
     measure_rarity,
@@ -49,24 +48,15 @@ def test_windows_of_rare_labels_weigh_more() -> None:
     assert measure_rarity(scores, np.array([0, 0])) == pytest.approx([1.0, 1.0, 1.0])
 
 
-def test_one_window_of_each_kind_is_chosen_and_sure_ones_are_not() -> None:
-    rng = np.random.default_rng(0)
-    kinds = np.repeat(np.arange(4), 30)
-    vectors = (10 * np.eye(4)[kinds] + rng.normal(0, 0.1, (120, 4))).astype(np.float32)
-    priority = np.where(kinds == 3, 0.01, 0.9) + rng.uniform(0, 0.05, 120)
-    chosen = choose_windows(vectors, priority, 3)
-    assert sorted(kinds[chosen]) == [0, 1, 2]
-    assert priority[chosen].tolist() == sorted(priority[chosen], reverse=True)
-    assert choose_windows(vectors, priority, 3).tolist() == chosen.tolist()
-    assert len(set(choose_windows(vectors, priority, 500).tolist())) == 120
-    same = choose_windows(np.ones((50, 4), np.float32), np.ones(50), 5)
-    assert len(set(same.tolist())) == 5  # also where nothing differs
-
-
-def test_centers_lie_where_the_weight_is() -> None:
-    rows = np.array([[0.0], [1.0], [10.0], [12.0]])
-    centers = cluster(rows, np.array([1.0, 1.0, 3.0, 1.0]), 2, np.random.default_rng(0))
-    assert sorted(centers.ravel().tolist()) == pytest.approx([0.5, 10.5])
+def test_the_unsurest_windows_are_chosen_but_none_beside_another() -> None:
+    names = [*"aaaab", ("a", "left")]
+    starts = np.array([0.0, 2.0, 4.0, 7.0, 2.0, 2.0])
+    spans = np.stack([starts, starts + 2.0], axis=1)
+    priority = np.array([0.7, 0.9, 0.8, 0.1, 0.6, 0.5])
+    assert choose_windows(names, spans, priority, 2) == [1, 4]  # 0 and 2 touch 1
+    assert choose_windows(names, spans, priority, 4) == [1, 4, 5, 3]
+    assert choose_windows(names, spans, priority, 5) == [1, 4, 5, 3, 2]  # there are no others left
+    assert sorted(choose_windows(names, spans, priority, 99)) == [0, 1, 2, 3, 4, 5]
 
 
 def test_windows_with_labels_are_left_out_and_no_video_is_opened_twice(

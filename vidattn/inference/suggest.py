@@ -1,14 +1,12 @@
 """Which windows of unlabeled videos to label next.
 
-A model learns most from windows on which it is unsure and that differ from one another (diverse
-mini-batches, arXiv:1901.05954): of the windows of the highest priority, as many clusters of
-embeddings as windows are wanted, and from each the one nearest to its center. Embeddings come from
-the cache.
+A model learns most from windows on which it is unsure, and more from some that lie apart than from
+neighbors: those of the highest priority, none beside another one. Embeddings come from the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +23,8 @@ from vidattn.output.video.heatmap import encode_image
 from vidattn.types import Framing, Item, Suggestion, Window
 from vidattn.video import Opening, Video, open_video
 
-CANDIDATES = 3
-"""Windows that are looked at for each one that is chosen: those of the highest priority."""
-ROUNDS = 25
-"""Most rounds of clustering."""
+TOUCH = 1e-6
+"""Seconds by which the times of neighbors may differ."""
 PICTURES = 3
 """Frames in the picture of a window."""
 Floats = NDArray[np.float64]
@@ -49,7 +45,6 @@ def suggest_windows(
     *,
     labeled: Mapping[tuple[str, str], Sequence[Window]] | None = None,
     known: Mapping[str, int] | None = None,
-    seed: int = 0,
 ) -> Iterator[Scanned | tuple[Suggestion, ...]]:
     """Scan videos, and at last yield the windows to label next, the most useful first.
 
@@ -81,7 +76,8 @@ def suggest_windows(
     scores = score_embeddings(classifier, rows)
     counts = np.array([(known or {}).get(label, 0) for label in classifier.labels])
     unsure = measure_doubt(scores, classifier)
-    chosen = choose_windows(rows, unsure * measure_rarity(scores, counts), count, seed)
+    priority = unsure * measure_rarity(scores, counts)
+    chosen = choose_windows(names, times, priority, count)
     best = scores.argmax(axis=1)
     yield tuple(
         Suggestion(
@@ -94,7 +90,7 @@ def suggest_windows(
             describe_choice(scores[i], classifier, known),
             names[i][1],
         )
-        for i in chosen.tolist()
+        for i in chosen
     )
 
 
@@ -174,56 +170,25 @@ def measure_rarity(scores: Floats, counts: NDArray[np.int64]) -> Floats:
 
 
 def choose_windows(
-    vectors: NDArray[np.float32], priority: Floats, count: int, seed: int = 0
-) -> NDArray[np.int64]:
-    """The numbers of at most `count` rows that differ from one another, the highest priority first.
+    names: Sequence[Hashable], spans: Floats, priority: Floats, count: int
+) -> list[int]:
+    """The numbers of at most `count` windows, the highest priority first.
 
-    vectors: [N, D]; priority: [N].
+    A window beside one that is chosen already is left out as long as there are others. names: the
+    video of each, where it lies at spans [N, 2], in seconds; priority: [N].
     """
-    order = np.argsort(-priority, kind="stable")[: CANDIDATES * count]
-    if len(order) <= count:
-        return order
-    rows = vectors[order].astype(np.float64)
-    rows = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-6)
-    weights = priority[order] + 1e-9
-    centers = cluster(rows, weights, count, np.random.default_rng(seed))
-    squares = _distances(rows, centers)
-    near = squares.argmin(axis=1)
-    chosen = [
-        int(inside[squares[inside, k].argmin()])
-        for k in range(count)
-        if len(inside := np.flatnonzero(near == k))
-    ]
-    rest = [i for i in range(len(order)) if i not in set(chosen)]
-    return np.asarray(order[sorted((chosen + rest)[:count])])
-
-
-def cluster(rows: Floats, weights: Floats, count: int, rng: np.random.Generator) -> Floats:
-    """Centers [count, D] of weighted k-means, begun as k-means++. rows: [N, D], more than count."""
-    centers = rows[[rng.choice(len(rows), p=weights / weights.sum())]]
-    nearest = _distances(rows, centers)[:, 0]
-    while len(centers) < count:
-        odds = nearest * weights
-        total = odds.sum()
-        new = rng.choice(len(rows), p=odds / total) if total > 0 else len(centers)
-        centers = np.concatenate([centers, rows[[new]]])
-        nearest = np.minimum(nearest, _distances(rows, rows[[new]])[:, 0])
-    for _ in range(ROUNDS):
-        near = _distances(rows, centers).argmin(axis=1)
-        share = np.zeros((count, len(rows)))
-        share[near, np.arange(len(rows))] = weights
-        sums = share.sum(axis=1, keepdims=True)
-        moved = np.where(sums > 0, share @ rows / np.maximum(sums, 1e-12), centers)
-        if np.allclose(moved, centers):
-            break
-        centers = moved
-    return centers
-
-
-def _distances(rows: Floats, centers: Floats) -> Floats:
-    """Squared distances [N, C]."""
-    squares = (rows**2).sum(1)[:, None] + (centers**2).sum(1) - 2 * rows @ centers.T
-    return np.asarray(squares.clip(0))
+    numbers = {name: number for number, name in enumerate(names)}
+    videos = np.array([numbers[name] for name in names])
+    order = np.argsort(-priority, kind="stable").tolist()
+    free = np.ones(len(order), dtype=np.bool_)
+    chosen: list[int] = []
+    for i in order:
+        if free[i] and len(chosen) < count:
+            chosen.append(i)
+            start, stop = spans[i] + (-TOUCH, TOUCH)
+            free &= (videos != videos[i]) | (spans[:, 1] < start) | (spans[:, 0] > stop)
+    taken = set(chosen)
+    return [*chosen, *(i for i in order if i not in taken)][:count]
 
 
 def _inside(times: Floats, spans: Sequence[Window]) -> NDArray[np.bool_]:

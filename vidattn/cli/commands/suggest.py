@@ -39,7 +39,6 @@ class SuggestOptions:
     count: int = 50
     labeled: Path | None = None
     overlap: float = 0.0
-    seed: int = 0
     formats: str = "csv,html"
     output: Path = Path()
 
@@ -63,7 +62,6 @@ SUGGEST = {
         "Spans or whole files that have labels already: left out, and rare labels come first.",
     ),
     "overlap": option("FRACTION", "Overlap between consecutive windows."),
-    "seed": option("N", "Seed of the random draws."),
     "formats": option(
         "--format",
         "-f",
@@ -127,10 +125,7 @@ def _scan(
     with Prefetcher(limits) as opening, console.progress("scanning", len(paths)) as bar:
         windowing = Windowing(overlap=options.overlap)
         embedder = Embedder(classifier, windowing, runtime=runtime, opening=opening)
-        events = suggest_windows(
-            paths, embedder, options.count, labeled=spans, known=known, seed=options.seed
-        )
-        for event in events:
+        for event in suggest_windows(paths, embedder, options.count, labeled=spans, known=known):
             if not isinstance(event, Scanned):
                 embedder.cache.store.trim()
                 return event, failed
