@@ -3,19 +3,22 @@
     python examples/benchmarks/gathering.py [--seeds 0 1] [--layout LAYOUT...] [--data-root DIR]
     python examples/benchmarks/gathering.py --runs OUT/shapes-divided-* [--layout LAYOUT...]
     python examples/benchmarks/gathering.py --teach FOLDER/labels.csv [--layout LAYOUT...]
+    python examples/benchmarks/gathering.py --several [--data-root DIR]
 
 Joins shots of known camera motion, 24 frames a second, over generated textures or over frames of
 the images and videos below DIR, and lets motion-tiny score their windows. With --runs it joins the
 validation clips of models that training.py has trained, with --teach clips of a list that are held
 back from `vidattn teach` on motion-tiny, a third at a time: every clip for the model that has not
-seen it. Layouts and videos: see gathering_videos.py; the videos of all seeds count together. Every
-rule makes timelines of the same scores: F1 at 50 and 75 % overlap as MS-TCN counts it, the share of
-the time that is right, and how many segments came out where so many are true; +- half of a 95 %
-interval, by drawing the videos again. The last row has the likeliest label between true boundaries,
-the most that the scores allow. Of the default also how far its confidence is from the share
-of time that is right (expected calibration error of ten groups of segments), and how far F1@50 is
-behind 25 fixed settings: the best of them chosen afterwards, and chosen on one half of the videos
-for the other half (mean of a hundred divisions), as one who has labeled timelines could choose.
+seen it. With --several the scores count as those of labels that may hold at once, each found beside
+its absence at even odds. Layouts and videos: see gathering_videos.py; the videos of all seeds count
+together. Every rule makes timelines of the same scores: F1 at 50 and 75 % overlap as MS-TCN counts
+it, the share of the time that is right, and how many segments came out where so many are true; +-
+half of a 95 % interval, by drawing the videos again. The last row has the likeliest label between
+true boundaries, the most that the scores allow. Of the default also how far its confidence is from
+the share of time that is right (expected calibration error of ten groups of segments), and how far
+F1@50 is behind 25 fixed settings: the best of them chosen afterwards, and chosen on one half of the
+videos for the other half (mean of a hundred divisions), as one who has labeled timelines could
+choose.
 """
 
 import argparse
@@ -63,7 +66,7 @@ def decoded(**settings: object) -> Rule:
 
     def spans(timeline: vidattn.Timeline, _: Truth) -> list[Span]:
         found = timeline.with_decoding(**settings).segments
-        return [(s.window.start, s.window.stop, s.label_id) for s in found]
+        return [(s.start, s.stop, s.label_id) for s in found if s.label_id is not None]
 
     return spans
 
@@ -205,6 +208,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="+", default=[])
     parser.add_argument("--teach", type=Path)
     parser.add_argument("--layout", choices=LAYOUTS, nargs="+", default=["shots"])
+    parser.add_argument("--several", action="store_true")
     parser.add_argument("--overlaps", type=float, nargs="+", default=[0.0, 0.5, 0.75])
     options = parser.parse_args()
     clips = [ClipShots.of_run(run) for run in options.runs]
@@ -222,6 +226,9 @@ def main() -> None:
                     for overlap, own in scored.items():
                         given = video, shots.classifier
                         timeline = vidattn.segment(*given, window=shots.window, overlap=overlap)
+                        if options.several:
+                            model = replace(timeline.model, activation="sigmoid")
+                            timeline = replace(timeline, model=model)
                         own.append((timeline, known))
         for overlap, own in scored.items():
             show(f"{layout:11}  {overlap:7.2f}", own)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -60,6 +63,53 @@ def test_gaps_short_segments_and_hysteresis_count_for_each_label() -> None:
 def test_the_likeliest_path_bridges_a_doubtful_window() -> None:
     rows = [[0.95, 0.1], [0.45, 0.1], [0.95, 0.1], [0.95, 0.1]]
     assert spans(several(rows, smooth="auto")) == [(0, 4, "walk")]
+
+
+def dense(cuts: tuple[float, ...] | None = None, **decoding: object) -> Timeline:
+    """Ten seconds at 24 frames a second, four windows a second: "walk" holds until 3.3 s, "talk"
+    from 2 to 7 s; the scores of windows are the shares of their time, and three are wrong."""
+    starts = np.arange(0, 9.01, 0.25)
+    held = [(0.0, 3.3), (2.0, 7.0)]
+    seen = [np.clip(np.minimum(starts + 1, b) - np.maximum(starts, a), 0, 1) for a, b in held]
+    scores = 0.05 + 0.9 * np.stack(seen, axis=1)
+    scores[15:18, 1] = 0.3
+    timeline = several([[0.0, 0.0]], smooth="auto", **decoding)
+    return replace(
+        timeline,
+        windows=tuple(Window(s, s + 1) for s in starts.tolist()),
+        scores=scores,
+        duration=10.0,
+        input=VideoInfo(fps=Fraction(24), vfr=False),
+        cuts=cuts,
+        frame_times=np.arange(240) / 24,
+    )
+
+
+def test_all_windows_decide_where_each_label_holds() -> None:
+    timeline = dense()
+    walk, talk = (s for s in timeline.segments if s.label_id is not None)
+    assert (walk.label, walk.start) == ("walk", 0)
+    assert walk.stop == pytest.approx(3.3, abs=0.05)
+    assert (talk.start, talk.stop) == (pytest.approx(2, abs=0.05), pytest.approx(7, abs=0.05))
+    assert talk.start_frame == round(talk.start * 24)  # between frames, not between cells
+    assert talk.windows == 20
+    assert 0.7 < talk.confidence < 1
+    assert len(timeline.with_decoding(smooth="none").segments) > 3
+
+
+def test_background_and_a_single_track_meet_the_segments_of_labels() -> None:
+    timeline = dense()
+    background = [s for s in timeline.segments if s.label_id is None]
+    last = max(s.stop for s in timeline.segments if s.label_id is not None)
+    assert [(s.start, s.stop) for s in background] == [(last, 10)]
+    track = timeline.single_track
+    assert [s.label for s in track] == ["walk", "talk", "background"]
+    assert all(a.stop == b.start and a.end_frame == b.start_frame for a, b in pairwise(track))
+
+
+def test_labels_begin_and_end_at_shot_cuts() -> None:
+    walk, talk, _ = dense(cuts=(2.05, 3.25)).segments
+    assert (walk.stop, talk.start) == (3.25, 2.05)
 
 
 def test_overlapping_windows_average_the_odds_of_each_label() -> None:

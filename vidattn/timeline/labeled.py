@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.timeline.decoding import Decoding
+from vidattn.timeline.decoding import NOTHING, Decoding
 from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.quantize import round_scores
@@ -24,7 +24,15 @@ from vidattn.timeline.segments import (
     span_around,
     subtract_spans,
 )
-from vidattn.timeline.several import find_tracks, strongest
+from vidattn.timeline.several import (
+    add_background,
+    find_by_rule,
+    find_tracks,
+    merge_track,
+    pair_with_absence,
+    split_cells,
+    strongest,
+)
 from vidattn.timeline.shot_cuts import snap_to_cuts
 from vidattn.timeline.switching import LabelPath, PathModel, add_confidence
 from vidattn.timeline.values import INTERRUPTED, TimelineValues
@@ -60,8 +68,7 @@ class LabeledTimeline(TimelineValues):
             return ()
         decoding = Decoding(smooth="none") if self.task == "classify" else self.decoding
         if self.several:
-            given = self.cells, self.cell_scores, self.labels, self.model.thresholds or {}
-            return find_tracks(*given, decoding, self.cell_frames)
+            return self._find_tracks(decoding)
         cells, frames, path = self.cells, self.cell_frames, None
         if self.path is not None:
             cells, path = self.path.cells, self.path.labels
@@ -79,9 +86,37 @@ class LabeledTimeline(TimelineValues):
         """As `segments`, but never overlapping: of labels that hold at once, the strongest."""
         if not self.several or not self.cells:
             return self.segments
-        given = self.cells, self.cell_scores, self.labels
-        path = strongest(*given, self.segments)
-        return merge_cells(*given, Decoding(smooth="none"), self.cell_frames, path)
+        cells, frames, origin = split_cells(self.cells, self.cell_frames, self.segments)
+        scores, rule = self.cell_scores[origin], Decoding(smooth="none")
+        path = strongest(cells, scores, self.segments)
+        return merge_cells(cells, scores, self.labels, rule, frames, path)
+
+    def _find_tracks(self, decoding: Decoding) -> tuple[Segment, ...]:
+        """The segments of labels that may hold at once. A threshold of `decoding` above 0 takes the
+        place of those of the labels."""
+
+        def find_track(k: int, least: float) -> Iterable[Segment]:
+            label, least = self.labels[k], decoding.threshold or least
+            if decoding.uses_all_windows:
+                return self._likely_track(k, least)
+            scores = self.cell_scores[:, k]
+            return find_by_rule(self.cells, scores, label, least, decoding, self.cell_frames)
+
+        found = find_tracks(self.labels, self.model.thresholds or {}, find_track)
+        given = self.cells, self.cell_scores, self.labels, self.cell_frames
+        return add_background(found, *given)
+
+    def _likely_track(self, k: int, least: float) -> tuple[Segment, ...]:
+        """The segments of one of several labels, from all windows at once."""
+        scores, (fps, cuts) = self._rounded_scores[:, k], (self._constant_fps, self.cuts or ())
+        if scores.max() < least:
+            return ()
+        model = PathModel(self._spans, pair_with_absence(scores, least), self.cells, fps, cuts)
+        path = self._place_path(model.path(self.decoding.switch_cost))
+        frames, holds = self._move_frames(path.cells), np.where(path.labels == 1, 0, NOTHING)
+        given = self.cell_scores[:, k], self.labels[k], least, self.decoding, frames, holds
+        segments = merge_track(path.cells, *given)
+        return add_confidence(segments, path, model.posteriors(path)[:, 1:], self._spans)
 
     @cached_property
     def path(self) -> LabelPath | None:

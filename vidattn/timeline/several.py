@@ -1,13 +1,16 @@
 """Segments of labels several of which may hold at once: a track for each label.
 
-Every label holds where its own score reaches its own threshold, whatever the others do. Segments of
-one label never overlap, those of different labels may; time in which none holds is background.
+Every label is decided for itself, beside its absence: a score at its threshold speaks for neither,
+and of those that never reach it none is shown. Segments of one label never overlap, those of
+different labels may; time in which none holds is background.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,46 +34,120 @@ EVEN_ODDS = 0.5
 
 
 def find_tracks(
+    labels: Sequence[str],
+    thresholds: Mapping[str, float],
+    find_track: Callable[[int, float], Iterable[Segment]],
+) -> list[Segment]:
+    """The segments of all labels, without those of background.
+
+    thresholds: by label. find_track: gives the segments of a label, by its id and its threshold.
+    """
+    found: list[Segment] = []
+    for k, label in enumerate(labels):
+        track = find_track(k, float(thresholds.get(label, EVEN_ODDS)))
+        found += [replace(one, label_id=k) for one in track if one.label_id is not None]
+    return found
+
+
+def add_background(
+    found: Sequence[Segment],
     cells: Sequence[Window],
     scores: Floats,
     labels: Sequence[str],
-    thresholds: Mapping[str, float],
-    decoding: Decoding = Decoding(),
-    cell_frames: Sequence[tuple[int, int]] | None = None,
+    cell_frames: Sequence[tuple[int, int]] | None,
 ) -> tuple[Segment, ...]:
-    """The segments of all labels, by time, then by label; and those of background.
+    """Segments of labels, and those of the time in which none holds, by time, then by label.
 
-    cells, scores [cells, K], cell_frames: as of `merge_cells`. thresholds: by label; a threshold of
-    `decoding` above 0 takes the place of all of them.
+    cells, scores [cells, K], cell_frames: as of `merge_cells`.
     """
-    if not cells:
-        return ()
-    found: list[Segment] = []
-    for k, label in enumerate(labels):
-        least = decoding.threshold or float(thresholds.get(label, EVEN_ODDS))
-        own = scores[:, k]
-        path = np.where(_holds(own, least, cells, decoding), 0, NOTHING)
-        rule = replace(decoding, threshold=least, leave=None, smooth="none")
-        merged = merge_cells(cells, own[:, None], (label,), rule, cell_frames, path)
-        found += [replace(one, label_id=k) for one in merged if one.label_id is not None]
-    held = np.where(_covered(cells, found), 0, NOTHING)
-    merged = merge_cells(cells, scores, labels, Decoding(smooth="none"), cell_frames, held)
-    found += [one for one in merged if one.label_id is None]
-    return tuple(sorted(found, key=lambda one: (one.window, one.label_id or 0)))
+    cells, cell_frames, origin = split_cells(cells, cell_frames, found)
+    held = np.where(_held(cells, found).any(axis=1), 0, NOTHING)
+    rule = Decoding(smooth="none")
+    merged = merge_cells(cells, scores[origin], labels, rule, cell_frames, held)
+    rest = [one for one in merged if one.label_id is None]
+    return tuple(sorted([*found, *rest], key=lambda one: (one.window, one.label_id or 0)))
 
 
-def strongest(
-    cells: Sequence[Window], scores: Floats, labels: Sequence[str], segments: Sequence[Segment]
-) -> Labels:
+def split_cells(
+    cells: Sequence[Window],
+    cell_frames: Sequence[tuple[int, int]] | None,
+    segments: Sequence[Segment],
+) -> tuple[list[Window], list[tuple[int, int]] | None, list[int]]:
+    """Cells and their frames, cut where segments start and stop, and the cell each is a part of."""
+    ends = [((s.start, s.start_frame), (s.stop, s.end_frame)) for s in segments]
+    frame_at = dict(pair for pairs in ends for pair in pairs)
+    times = sorted(frame_at)
+    parts: list[Window] = []
+    frames: list[tuple[int, int]] = []
+    origin: list[int] = []
+    for i, cell in enumerate(cells):
+        inner = times[bisect_right(times, cell.start) : bisect_left(times, cell.stop)]
+        parts += [Window(a, b) for a, b in pairwise([cell.start, *inner, cell.stop])]
+        origin += [i] * (len(inner) + 1)
+        if cell_frames is not None:
+            first, after = cell_frames[i]
+            between = [frame for time in inner if (frame := frame_at[time]) is not None]
+            frames += pairwise([first, *between, after])
+    return parts, frames if cell_frames is not None else None, origin
+
+
+def strongest(cells: Sequence[Window], scores: Floats, segments: Sequence[Segment]) -> Labels:
     """One label for each cell, for what can show no more: of those whose segments hold it, the one
-    with the highest score; -1 for background."""
-    held = np.full(scores.shape, -1.0)
-    starts = np.array([cell.start for cell in cells])
-    for one in segments:
-        if one.label_id is not None:
-            first, after = np.searchsorted(starts, [one.start, one.stop])
-            held[first:after, one.label_id] = scores[first:after, one.label_id]
-    return np.where(held.max(1) >= 0, held.argmax(1), NOTHING)
+    with the highest score; -1 for background. segments: begin and end with cells."""
+    held = np.where(_held(cells, segments, scores.shape[1]), scores, -1.0)
+    return np.where(held.max(axis=1) >= 0, held.argmax(axis=1), NOTHING)
+
+
+def _held(
+    cells: Sequence[Window], segments: Sequence[Segment], count: int | None = None
+) -> NDArray[np.bool_]:
+    """Which labels hold in which cells: [cells, K]."""
+    own = [one for one in segments if one.label_id is not None]
+    count = 1 + max((one.label_id or 0 for one in own), default=0) if count is None else count
+    held = np.zeros((len(cells), count), np.bool_)
+    centers = np.array([cell.center for cell in cells])
+    for one in own:
+        first, after = np.searchsorted(centers, [one.start, one.stop])
+        held[first:after, one.label_id] = True
+    return held
+
+
+def pair_with_absence(scores: Floats, least: float) -> Floats:
+    """Probabilities that a label with scores [N] does not hold and that it does, [N, 2], where a
+    score at the threshold speaks for neither."""
+    odds = _log_odds(scores) - _log_odds(np.array(least))
+    holds = 1 / (1 + np.exp(-odds))
+    return np.stack([1 - holds, holds], axis=1)
+
+
+def find_by_rule(
+    cells: Sequence[Window],
+    scores: Floats,
+    label: str,
+    least: float,
+    decoding: Decoding,
+    cell_frames: Sequence[tuple[int, int]] | None,
+) -> tuple[Segment, ...]:
+    """The segments of one label with scores [cells] by the rules for cells, background included.
+
+    cells, cell_frames: as of `merge_cells`. least: the threshold.
+    """
+    path = np.where(_holds(scores, least, cells, decoding), 0, NOTHING)
+    return merge_track(cells, scores, label, least, decoding, cell_frames, path)
+
+
+def merge_track(
+    cells: Sequence[Window],
+    scores: Floats,
+    label: str,
+    least: float,
+    decoding: Decoding,
+    cell_frames: Sequence[tuple[int, int]] | None,
+    path: Labels,
+) -> tuple[Segment, ...]:
+    """As `find_by_rule`, where cells with 0 in `path` hold the label and those with -1 do not."""
+    rule = replace(decoding, threshold=least, leave=None, smooth="none")
+    return merge_cells(cells, scores[:, None], (label,), rule, cell_frames, path)
 
 
 def _holds(
@@ -85,11 +162,9 @@ def _holds(
 
 
 def _decide(scores: Floats, least: float, weights: Floats, decoding: Decoding) -> NDArray[np.bool_]:
-    """`auto` and `viterbi` find the likeliest path of the label and its absence, where a score at
-    the threshold speaks for neither."""
-    if decoding.uses_all_windows or decoding.smooth == "viterbi":
-        odds = _log_odds(scores) - _log_odds(np.array(least))
-        evidence = np.stack([np.zeros(len(odds)), odds * weights], axis=1)
+    """Viterbi finds the likeliest path of the label and its absence."""
+    if decoding.smooth == "viterbi":
+        evidence = np.log(pair_with_absence(scores, least)) * weights[:, None]
         cost = VITERBI_COST if decoding.switch_cost is None else decoding.switch_cost
         return np.asarray(most_likely_path(evidence, cost) == 1)
     pair = smooth(np.stack([scores, 1 - scores], axis=1), decoding.kernel, decoding.smooth)
@@ -97,14 +172,6 @@ def _decide(scores: Floats, least: float, weights: Floats, decoding: Decoding) -
     if decoding.leave is not None:
         return np.asarray(apply_hysteresis(own, least, min(decoding.leave, least)) == 0)
     return np.asarray(own[:, 0] >= least)
-
-
-def _covered(cells: Sequence[Window], segments: Sequence[Segment]) -> NDArray[np.bool_]:
-    starts, covered = np.array([cell.start for cell in cells]), np.zeros(len(cells), np.bool_)
-    for one in segments:
-        first, after = np.searchsorted(starts, [one.start, one.stop])
-        covered[first:after] = True
-    return covered
 
 
 def _log_odds(scores: Floats) -> Floats:

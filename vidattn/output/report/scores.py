@@ -73,7 +73,11 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         "others": [timeline.labels[k] for k in others],
         "otherColors": [slots[k] for k in others],
         "classes": len(timeline.labels),
-        **({"fixed": _fixed(timeline, ids.tolist(), starts)} if timeline.several else {}),
+        **(
+            {"fixed": _fixed(timeline, ids.tolist(), (starts + stops) / 2)}
+            if timeline.several
+            else {}
+        ),
         "tables": len(tables),
         "cuts": list(timeline.cuts or ()) if decoding.snap and known is None else [],
         "reach": timeline.snap_distance,
@@ -82,13 +86,13 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
 
 
 def _fixed(
-    timeline: Timeline, ids: Sequence[int], starts: NDArray[np.int64]
+    timeline: Timeline, ids: Sequence[int], centers: NDArray[np.float64]
 ) -> list[tuple[float, ...]]:
     """The segments of labels that may hold at once, which the page does not derive: start and stop
     in seconds, number in `labels` (-1 is background), score, first cell and cell after the last."""
     rows: list[tuple[float, ...]] = []
     for one in timeline.segments:
-        first, after = np.searchsorted(starts, np.rint([1000 * one.start, 1000 * one.stop]))
+        first, after = np.searchsorted(centers, [1000 * one.start, 1000 * one.stop])
         number = -1 if one.label_id is None else ids.index(one.label_id)
         score = round(one.score, DIGITS)
         rows.append((one.start, one.stop, number, score, int(first), int(after)))
