@@ -14,6 +14,7 @@ from torch import Tensor
 
 import vidattn
 from tests.helpers import tiny_classifier
+from tests.inference.test_check_cache import other_weights
 from vidattn.errors import InputError, WeightsError
 from vidattn.inference import precision_check, scorer
 from vidattn.inference.embed import Embedder
@@ -97,12 +98,6 @@ def test_scores_do_not_depend_on_the_rest_of_the_video(
     assert len(part.windows) == 10
     np.testing.assert_array_equal(whole.scores[:10], part.scores)
     assert whole.model.extra == part.model.extra
-
-
-def other_weights(classifier: Classifier) -> Classifier:
-    with torch.no_grad():
-        classifier.model.get_parameter("head.bias")[0] += 1
-    return classifier
 
 
 @pytest.mark.parametrize(

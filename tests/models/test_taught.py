@@ -20,7 +20,7 @@ from vidattn.config import (
 )
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier, build_taught
-from vidattn.models.protocols import EmbeddingModel, classify_clips
+from vidattn.models.protocols import EmbeddingModel
 from vidattn.models.taught import TaughtModel, zoom_to_motion
 
 TIMESFORMER = TimeSformerConfig(
@@ -110,7 +110,7 @@ def test_a_taught_model_is_saved_with_all_it_needs(tmp_path: Path) -> None:
     assert (loaded.activation, loaded.thresholds) == ("sigmoid", (0.3, 0.6))
     clips = torch.randn(2, 3, 8, 32, 32)
     with torch.inference_mode():
-        torch.testing.assert_close(classify_clips(loaded.model, clips), model(clips))
+        torch.testing.assert_close(loaded.model(clips), model(clips))
 
 
 def test_sigmoid_scores_each_label_for_itself() -> None:

@@ -92,8 +92,19 @@ class BackboneStamConfig:
         require_shape("model", self, "classes frames size time_depth time_heads time_hidden")
 
 
+class _Stages:
+    """A residual network: stages of blocks."""
+
+    blocks: tuple[int, int, int, int]
+
+    @property
+    def depth(self) -> int:
+        """All blocks."""
+        return sum(self.blocks)
+
+
 @dataclass(frozen=True)
-class Conv3dConfig:
+class Conv3dConfig(_Stages):
     """The shape of a residual network over space and time: I3D, SlowFast or X3D.
 
     The defaults are SlowFast R50 8x8 (arXiv:1812.03982); `vidattn.models.conv3d.VARIANTS` has the
@@ -135,18 +146,13 @@ class Conv3dConfig:
     drop: float = 0.5
     kind: Literal["conv3d"] = "conv3d"
 
-    @property
-    def depth(self) -> int:
-        """All blocks."""
-        return sum(self.blocks)
-
     def __post_init__(self) -> None:
         require_shape("model", self, "classes frames size stem slow_step lateral_kernel stem_step")
         _require_network(self.widths, self.blocks, self.drop)
 
 
 @dataclass(frozen=True)
-class Conv2dConfig:
+class Conv2dConfig(_Stages):
     """The shape of a ResNet over frames whose blocks mix neighbors: TSM, STM, TEA or MSNet.
 
     The defaults are TSM R50 (arXiv:1811.08383).
@@ -164,18 +170,13 @@ class Conv2dConfig:
     drop: float = 0.5
     kind: Literal["conv2d"] = "conv2d"
 
-    @property
-    def depth(self) -> int:
-        """All blocks."""
-        return sum(self.blocks)
-
     def __post_init__(self) -> None:
         require_shape("model", self, "classes frames size width")
         _require_network((self.width,), self.blocks, self.drop)
 
 
 @dataclass(frozen=True)
-class BigLittleConfig:
+class BigLittleConfig(_Stages):
     """The shape of a bLVNet-TAM: odd frames through a deep net, even ones through a thin one
     (arXiv:1912.00869). The defaults are the 50 layers of f8x2."""
 
@@ -187,11 +188,6 @@ class BigLittleConfig:
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
     drop: float = 0.5
     kind: Literal["biglittle"] = "biglittle"
-
-    @property
-    def depth(self) -> int:
-        """All blocks."""
-        return sum(self.blocks)
 
     def __post_init__(self) -> None:
         require_shape("model", self, "classes frames size width")

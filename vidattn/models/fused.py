@@ -34,7 +34,7 @@ from vidattn.models.fused_layers import (
     make_linear,
 )
 from vidattn.models.int8 import Int8Linear
-from vidattn.models.protocols import classify_clips
+from vidattn.models.protocols import ClipModel
 from vidattn.models.stam import FrameBlock, Stam
 from vidattn.models.timesformer import (
     SCHEMES,
@@ -100,7 +100,7 @@ def has_bf16_instructions() -> bool:
     return bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))
 
 
-class FusedModel(nn.Module):
+class FusedModel(ClipModel):
     """Clips [B, 3, T, H, W] to logits [B, K], like the model it was made from; float32."""
 
     def __init__(self, model: TimeSformer | Stam, dtype: torch.dtype, pack: bool) -> None:
@@ -117,10 +117,6 @@ class FusedModel(nn.Module):
         self.framewise = isinstance(model, Stam) or model.space_only
         """Whether all blocks run on single frames."""
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """clips: float [B, 3, T, H, W]. Returns logits [B, K]."""
-        return classify_clips(self, clips)
-
     def encode_frames(self, frames: Tensor) -> Tensor:
         """frames: [N, 3, H, W]. Returns tokens float32 [N, ...] like those of the model."""
         twin = self.twin
@@ -130,11 +126,6 @@ class FusedModel(nn.Module):
             return normed
         x = twin.embed_patches(frames)
         return self._run_blocks(*twin.add_class_token(x[:, None])) if self.framewise else x
-
-    def classify_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, ...] from `encode_frames`, in time order. Returns logits [B, K]."""
-        logits: Tensor = self.head(self.embeddings(tokens))
-        return logits
 
     def embeddings(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, ...] from `encode_frames`. Returns the input of the head, [B, D]."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Any, Protocol, runtime_checkable
 
 from einops import rearrange
 from torch import Tensor, nn
@@ -48,7 +49,27 @@ class EmbeddingModel(FramewiseModel, Protocol):
         """tokens: [B, T, ...] as for `classify_frames`. Returns [B, D]."""
 
 
-def classify_clips(model: FramewiseModel, clips: Tensor) -> Tensor:
-    """Clips [B, 3, T, H, W] to logits [B, K], without sharing frames."""
-    tokens = model.encode_frames(rearrange(clips, "b c t h w -> (b t) c h w"))
-    return model.classify_frames(rearrange(tokens, "(b t) ... -> b t ...", b=clips.shape[0]))
+class ClipModel(nn.Module, ABC):
+    """A framewise model; the logits are `head` of its `embeddings`, unless it says otherwise."""
+
+    head: Any
+    """A module, from embeddings to logits."""
+
+    @abstractmethod
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W], of any videos. Returns tokens [N, ...], a row per frame."""
+
+    @abstractmethod
+    def embeddings(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] from `encode_frames`, in time order. Returns the input of the head,
+        [B, D]."""
+
+    def classify_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] from `encode_frames`, in time order. Returns logits [B, K]."""
+        logits: Tensor = self.head(self.embeddings(tokens))
+        return logits
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: float [B, 3, T, H, W], H and W as the model takes. Returns logits [B, K]."""
+        tokens = self.encode_frames(rearrange(clips, "b c t h w -> (b t) c h w"))
+        return self.classify_frames(rearrange(tokens, "(b t) ... -> b t ...", b=clips.shape[0]))

@@ -6,7 +6,6 @@ within frames only below the top, and a post-norm transformer over time with ReL
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
@@ -17,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import BackboneStamConfig, StamConfig
 from vidattn.models.dropout import RngDropout
-from vidattn.models.protocols import classify_clips
+from vidattn.models.protocols import ClipModel
 from vidattn.models.timesformer import (
     SelfAttention,
     apply_in_chunks,
@@ -79,7 +78,7 @@ class TimeLayer(nn.TransformerEncoderLayer):
         return out
 
 
-class OverTime(nn.Module, ABC):
+class OverTime(ClipModel):
     """A transformer over tokens of frames, [B, T, D], from the image model of a subclass, which
     calls `add_time` behind its own parts."""
 
@@ -102,10 +101,6 @@ class OverTime(nn.Module, ABC):
         )
         self.head = nn.Linear(width, config.classes)
 
-    @abstractmethod
-    def encode_frames(self, frames: Tensor) -> Tensor:
-        """frames: float [N, 3, H, W]. Returns tokens [N, D]."""
-
     def add_class_token(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """tokens: [B, T, D]. Returns the input of the transformer over time: class token [B, D] and
         tokens with times."""
@@ -118,15 +113,6 @@ class OverTime(nn.Module, ABC):
         cls, x = self.add_class_token(tokens)
         y: Tensor = self.over_time(torch.cat([cls[:, None], x], dim=1))
         return y[:, 0]
-
-    def classify_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, D] from `encode_frames`, in time order. Returns logits [B, K]."""
-        logits: Tensor = self.head(self.embeddings(tokens))
-        return logits
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """clips: float [B, 3, T, H, W], H and W as the image model takes. Returns logits [B, K]."""
-        return classify_clips(self, clips)
 
 
 class Stam(OverTime):

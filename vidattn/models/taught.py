@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidattn.config import FlowConfig, TaughtConfig
-from vidattn.models.protocols import classify_clips
+from vidattn.models.protocols import ClipModel
 from vidattn.models.stam import OverTime
 from vidattn.models.timesformer import TimeSformer
 
@@ -28,7 +28,7 @@ LEAST_SIDE = 1 / 6
 MARGIN = 1.2
 
 
-class TaughtModel(nn.Module):
+class TaughtModel(ClipModel):
     """Clips [B, 3, T, H, W] to logits [B, K]; T may differ from pieces x frames of the config."""
 
     def __init__(self, config: TaughtConfig, backbone: nn.Module) -> None:
@@ -63,15 +63,6 @@ class TaughtModel(nn.Module):
         pieces = cut_pieces(tokens, self.config.pieces)
         found = embed_pieces(self.backbone, pieces.flatten(0, 1), self.config.grid)
         return found.reshape(tokens.shape[0], -1)  # a tracer takes len for a constant
-
-    def classify_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: as of `embeddings`. Returns logits [B, K]."""
-        logits: Tensor = self.head(self.embeddings(tokens))
-        return logits
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """clips: float [B, 3, T, H, W]. Returns logits [B, K]."""
-        return classify_clips(self, clips)
 
 
 def count_cells(config: TaughtConfig, backbone: nn.Module) -> int:

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
 from vidattn.models.dropout import DropPath
-from vidattn.models.protocols import classify_clips
+from vidattn.models.protocols import ClipModel
 
 EPS = 1e-6  # of every LayerNorm; official code, vit.py
 CHUNK_TOKENS = 2**15
@@ -243,7 +243,7 @@ class Block(nn.Module):
         return y
 
 
-class TimeSformer(nn.Module):
+class TimeSformer(ClipModel):
     """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's.
 
     With attention "space" every frame is an independent image with its own class token and no time
@@ -319,15 +319,6 @@ class TimeSformer(nn.Module):
         cls = tokens.mean(1) if self.space_only else self.run_blocks(tokens)[0]
         normed: Tensor = self.norm(cls)
         return normed
-
-    def classify_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, ...] from `encode_frames`, in time order. Returns logits [B, K]."""
-        logits: Tensor = self.head(self.embeddings(tokens))
-        return logits
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
-        return classify_clips(self, clips)
 
 
 def zero_parameter(*shape: int) -> nn.Parameter:
