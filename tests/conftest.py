@@ -178,3 +178,17 @@ def vidattn(tmp_path: Path) -> Run:
         return done
 
     return run
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is flushed to the disk, in order."""
+    calls: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        calls.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return calls

@@ -163,20 +163,6 @@ def test_data_is_flushed_before_the_name(tmp_path: Path, monkeypatch: pytest.Mon
     assert order == ["fsync", "rename", "fsync"]
 
 
-@pytest.fixture
-def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is flushed to the disk, in order."""
-    calls: list[str] = []
-    fsync = os.fsync
-
-    def noted(descriptor: int) -> None:
-        calls.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", noted)
-    return calls
-
-
 def test_new_folders_are_flushed_from_the_top_down(tmp_path: Path, flushed: list[str]) -> None:
     write_atomically(tmp_path / "new" / "deep" / "a.txt", b"x")
     assert flushed[:2] == [str(tmp_path), str(tmp_path / "new")]

@@ -116,12 +116,10 @@ class Page:
             "Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=turns, **more
         )
 
-    def save_to(self, folder: Path) -> None:
-        """Downloads go there."""
-        self.tell("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-
-    def downloaded(self, path: Path) -> Path:
-        """A file, once the browser has written it; ten seconds at most."""
+    def save(self, button: str, path: Path) -> Path:
+        """The file that a click downloads, once the browser has written it; ten seconds at most."""
+        self.tell("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(path.parent))
+        self.click(button)
         for _ in range(200):
             if path.exists() and path.stat().st_size:
                 return path

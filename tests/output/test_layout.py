@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,9 +13,10 @@ import numpy as np
 import pytest
 
 from tests.output.chromium import FOUND, Page
-from tests.output.test_report import Reader
+from tests.output.test_report import Reader, timeline
 from vidattn.cli.terminal.metrics import write_confusion
 from vidattn.evaluation.classification import measure
+from vidattn.output.report import html
 from vidattn.output.report.assets import page_colors
 from vidattn.output.report.confusion import confusion_page, draw_matrix
 from vidattn.output.report.curves import curves_page, draw_curves
@@ -64,17 +68,27 @@ def test_the_page_of_400_classes_stays_small_and_names_stand_in_its_cells() -> N
     assert text.split("</svg>")[0].count("<text") == 2  # the legend
 
 
-@pytest.mark.parametrize("kind", ["confusion", "curves"])
-def test_pages_run_nothing_but_their_own_script(kind: str) -> None:
-    document = {
-        "confusion": confusion_page(result(["walk", EVIL])),
-        "curves": curves_page(log(3), EVIL, [EVIL]),
-    }
-    page = Reader(document[kind])
-    assert page.handlers == page.loads == []
+@pytest.mark.parametrize(
+    ("make", "loads"),
+    [
+        (lambda: html(timeline()), ["walk.mp4", "#t=0"]),
+        (lambda: confusion_page(result(["walk", EVIL])), []),
+        (lambda: curves_page(log(3), EVIL, [EVIL]), []),
+    ],
+    ids=("report", "confusion", "curves"),
+)
+def test_the_policy_names_the_script_and_the_style_and_nothing_else_runs(
+    make: Callable[[], str], loads: list[str]
+) -> None:
+    page = Reader(make())
+    script, style = (
+        base64.b64encode(hashlib.sha256(page.blocks[name][-1].encode()).digest()).decode()
+        for name in ("script", "style")
+    )
+    assert f"script-src 'sha256-{script}'; style-src 'sha256-{style}'" in page.policy
     assert page.policy.startswith("default-src 'none';")
     assert "unsafe" not in page.policy
-    assert "<img" not in document[kind]
+    assert (page.handlers, page.loads) == ([], loads)
 
 
 def test_curves_have_a_row_for_every_epoch_and_the_colors_of_the_report() -> None:

@@ -12,10 +12,9 @@ from typer.testing import CliRunner
 
 from tests.helpers import write_video
 from tests.output.chromium import FOUND, Page
-from tests.output.test_report_browser import SETTLED, expected, labels, timeline
+from tests.output.test_report_browser import SETTLED, expected, labels, read_spans, timeline
 from vidattn import output
 from vidattn.cli.app import app
-from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.csv_list import open_table
 from vidattn.timeline import Timeline
 from vidattn.timeline.budget import Observation, time_budget
@@ -201,12 +200,9 @@ def test_saved_labels_are_ground_truth_and_training_data(page: Page, tmp_path: P
     keys(page, "Delete")
     to(page, 3.0)
     keys(page, "]")
-    page.save_to(tmp_path)
-    page.click("#save-csv")
-    saved = page.downloaded(tmp_path / "walk.vidattn.labels.csv")
+    saved = page.save("#save-csv", tmp_path / "walk.vidattn.labels.csv")
     wanted = [(0.0, 1.0, "walk"), (1.5, 2.0, "walk"), (2.0, 3.0, "jump"), (3.0, 4.0, "run")]
-    (video,) = read_ground_truth(saved).videos
-    assert [(w.start, w.stop, label) for w, label in video.spans] == wanted
+    assert read_spans(saved) == wanted
     dataset = open_table(with_split(saved), "train")
     items = [(item.window, dataset.labels[item.label]) for item in dataset.items]
     assert [(w.start, w.stop, label) for w, label in items if w] == wanted

@@ -97,9 +97,7 @@ def test_keys_label_the_windows_and_the_saved_table_is_training_data(
     assert page.ask(values) == ["run", "swim1", ""]
     page.open(place)
     assert page.ask(values) == ["run", "swim1", ""]  # the draft
-    page.save_to(place.parent)
-    page.click("#save")
-    table = page.downloaded(place.parent / "suggestions.labels.csv")
+    table = page.save("#save", place.parent / "suggestions.labels.csv")
     assert [row["label"] for row in csv.DictReader(table.read_text().splitlines())] == [
         "run",
         "swim1",
@@ -138,9 +136,7 @@ def test_the_saved_table_says_which_area_a_window_is_of(page: Page, tmp_path: Pa
     page.open(place)
     page.click("td input")
     keys(page, "1", "2")
-    page.save_to(place.parent)
-    page.click("#save")
-    table = page.downloaded(place.parent / "suggestions.labels.csv")
+    table = page.save("#save", place.parent / "suggestions.labels.csv")
     items = open_table(with_split(table), "train").items
     assert [(item.roi, item.window) for item in items] == [
         ("left", Window(0, 1)),

@@ -128,14 +128,19 @@ def test_two_processes_learn_the_same_as_one(tmp_path: Path) -> None:
         assert_close(load(tmp_path / strategy).model.state_dict(), one, rtol=1e-4, atol=1e-5)
 
 
-def test_only_what_sees_time_is_tuned() -> None:
-    recipe = changed(trainable="temporal")
+@pytest.mark.parametrize(
+    ("recipe", "tuned"),
+    [
+        (test_trainer.changed(trainable="head"), {"head"}),
+        (changed(trainable="temporal"), {"over_time", "time", "time_cls", "time_cls_pos", "head"}),
+    ],
+    ids=("head of TimeSformer", "time of STAM"),
+)
+def test_only_what_is_tuned_changes(recipe: Recipe, tuned: set[str]) -> None:
     state, _ = train(recipe)
     before = new_state(recipe, None).model.state_dict()
     moved = {k for k, v in state.model.state_dict().items() if not torch.equal(v, before[k])}
-    assert {name.partition(".")[0] for name in moved} == {
-        *("over_time", "time", "time_cls", "time_cls_pos", "head")
-    }
+    assert {name.partition(".")[0] for name in moved} == tuned
 
 
 def as_elsewhere(model: Stam) -> Stam:
