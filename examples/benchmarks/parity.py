@@ -56,7 +56,7 @@ def timesformer(config: TimeSformerConfig, layout: str) -> TimeSformer:
 def stam_model(config: StamConfig) -> Stam:
     """Read from a file's worth of tensors, as the official code names them."""
     with torch.device("meta"):
-        empty = stam_keys.to_official(Stam(config).state_dict(), config)
+        empty = stam_keys.to_official(Stam(config).state_dict())
     return stam_keys.build_stam(values(empty), Path("drawn"), config)
 
 

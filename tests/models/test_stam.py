@@ -20,7 +20,7 @@ Fill = Callable[..., dict[str, np.ndarray]]
 
 def from_official(config: StamConfig, fill: Fill) -> Stam:
     with torch.device("meta"):
-        empty = stam_keys.to_official(Stam(config).state_dict(), config)
+        empty = stam_keys.to_official(Stam(config).state_dict())
     values = fill({name: tuple(value.shape) for name, value in empty.items()})
     state = {name: torch.from_numpy(value) for name, value in values.items()}
     return stam_keys.build_stam(state, Path("known values"), config)

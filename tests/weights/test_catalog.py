@@ -253,8 +253,7 @@ def test_the_second_default_is_tried_before_the_bundled_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = {"size": 32, "width": 32, "depth": 1, "heads": 2, "time_depth": 1, "time_hidden": 32}
     state = build_model(StamConfig(400, 16, time_heads=2, **shape)).state_dict()
-    config = StamConfig(400, 16, time_heads=2, **shape)
-    torch.save({"model": stam_keys.to_official(state, config)}, path)
+    torch.save({"model": stam_keys.to_official(state)}, path)
     loaded, notice = weights.load_default(offline=True)
     assert (loaded.card.name, loaded.warnings) == ("stam-16-k400", ())
     assert (notice or "").startswith("timesformer-k400 is not available (not downloaded yet")

@@ -331,7 +331,7 @@ STAM = StamConfig(frames=4, size=32, width=64, depth=2, heads=1, time_depth=1, t
 def stam_file(path: Path, **without: bool) -> tuple[Path, Stam]:
     torch.manual_seed(0)
     source = Stam(STAM).eval()
-    state = stam_keys.to_official(source.state_dict(), STAM)
+    state = stam_keys.to_official(source.state_dict())
     if without.get("qkv_bias"):
         state = {k: v for k, v in state.items() if not k.endswith("qkv.bias")}
     torch.save({"model": state}, path)

@@ -1,4 +1,4 @@
-"""The names of convolutional networks' tensors in the checkpoints of their authors.
+"""The names of tensors in checkpoints of their authors, such as those of convolutional networks.
 
 A layout is a table: for a pattern of our names, the name in the file. Files are read, recognized
 and written by it alone, strictly.
@@ -17,7 +17,7 @@ from vidattn.errors import WeightsError
 
 IDENTITY = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1 - 1e-5}
 """Values of a norm (eps 1e-5) that changes nothing."""
-VALUES = ("weight", "bias", "running_mean", "running_var")
+VALUES = (*IDENTITY, "in_proj_weight", "in_proj_bias")
 Rules = tuple[tuple[str, str], ...]
 
 

@@ -35,7 +35,7 @@ def save_official(classifier: Classifier, path: str | Path) -> Path:
     """
     model, content = classifier.model, dict[str, Any]()
     if isinstance(model, Stam):
-        content["model"] = _copy(stam_keys.to_official(model.state_dict(), model.config))
+        content["model"] = _copy(stam_keys.to_official(model.state_dict()))
     else:
         state = {f"model.{name}": v for name, v in convert.export_official(model).items()}
         assert isinstance(model, TimeSformer)

@@ -14,46 +14,33 @@ from vidattn.config import ClipConfig, StamConfig
 from vidattn.errors import RecipeError
 from vidattn.models.stam import Stam
 from vidattn.weights import safetensors_file
-from vidattn.weights.key_maps import prepend_row
+from vidattn.weights.conv_keys import Layout
+from vidattn.weights.key_maps import cut_rows, join_rows
 
-# ours, theirs
-TOP = (
-    ("patch", "patch_embed.proj"),
-    ("norm", "norm"),
-    ("over_time.norm", "aggregate.transformer_enc.norm"),
-    ("head", "head"),
+LAYOUT = Layout(
+    (
+        ("patch", "patch_embed.proj"),
+        (r"(norm|head)", "{0}"),
+        (r"(blocks\.\d+)\.attn_norm", "{0}.norm1"),
+        (r"(blocks\.\d+\.attn\..+)", "{0}"),
+        (r"(blocks\.\d+)\.mlp_norm", "{0}.norm2"),
+        (r"(blocks\.\d+)\.mlp\.0", "{0}.mlp.fc1"),
+        (r"(blocks\.\d+)\.mlp\.2", "{0}.mlp.fc2"),
+        (r"over_time\.(.+)", "aggregate.transformer_enc.{0}"),
+    )
 )
-BLOCK = (
-    ("attn_norm", "norm1"),
-    ("attn.qkv", "attn.qkv"),
-    ("attn.proj", "attn.proj"),
-    ("mlp_norm", "norm2"),
-    ("mlp.0", "mlp.fc1"),
-    ("mlp.2", "mlp.fc2"),
+"""All but the embeddings, which are cut differently."""
+EMBED = (
+    (("cls", "cls_pos", "pos"), ("cls_token", "pos_embed")),
+    (("time_cls", "time_cls_pos", "time"), ("aggregate.cls_token", "aggregate.pos_embed")),
 )
-LAYER = ("self_attn.out_proj", "linear1", "linear2", "norm1", "norm2")
-EMBED = ("cls_token", "pos_embed", "aggregate.cls_token", "aggregate.pos_embed")
+"""Ours, theirs."""
+CUT = {name for ours, _ in EMBED for name in ours}
 
 
 def is_stam(state: Mapping[str, object]) -> bool:
     """Whether a state dict has STAM's keys."""
     return {"aggregate.cls_token", "patch_embed.proj.weight"} <= state.keys()
-
-
-def key_table(config: StamConfig) -> dict[str, str]:
-    """{official name: our name}, the embeddings in the foreign cut."""
-    pairs = list(TOP)
-    for i in range(config.depth):
-        pairs += [(f"blocks.{i}.{ours}", f"blocks.{i}.{theirs}") for ours, theirs in BLOCK]
-    layers = [f"layers.{i}." for i in range(config.time_depth)]
-    pairs += [
-        (f"over_time.{x}{n}", f"aggregate.transformer_enc.{x}{n}") for x in layers for n in LAYER
-    ]
-    table = {f"{theirs}.{p}": f"{ours}.{p}" for ours, theirs in pairs for p in ("weight", "bias")}
-    for x in layers:
-        for p in ("in_proj_weight", "in_proj_bias"):
-            table[f"aggregate.transformer_enc.{x}self_attn.{p}"] = f"over_time.{x}self_attn.{p}"
-    return table | {name: name for name in EMBED}
 
 
 def infer_config(state: Mapping[str, Tensor], path: Path) -> StamConfig:
@@ -98,13 +85,14 @@ def build_stam(state: Mapping[str, Tensor], path: Path, config: StamConfig | Non
     """
     config = config or infer_config(state, path)
     with torch.device("meta"):
-        expected = to_official(Stam(config).state_dict(), config)
+        ours = Stam(config).state_dict()
+    expected = to_official(ours)
     # The first release had no bias here, which equals a bias of zero.
     biases = {k for k in expected if re.fullmatch(r"blocks\.\d+\.attn\.qkv\.bias", k)}
     if not biases & state.keys():
         state = {**state, **{k: torch.zeros(expected[k].shape) for k in biases}}
     safetensors_file.require_same_keys(expected, state, str(path))
-    model = safetensors_file.build_model(config, to_ours(state, config), str(path))
+    model = safetensors_file.build_model(config, to_ours(state, ours), str(path))
     assert isinstance(model, Stam)
     return model
 
@@ -122,26 +110,18 @@ def published_clip(config: StamConfig) -> ClipConfig:
     )
 
 
-def to_ours(state: Mapping[str, Tensor], config: StamConfig) -> dict[str, Tensor]:
-    """Rename a complete official state dict to ours, exactly. Raises KeyError for unknown names."""
-    table = key_table(config)
-    ours = {table[k]: v for k, v in state.items() if k not in EMBED}
-    side = config.size // config.patch
-    pos, time = state["pos_embed"][0], state["aggregate.pos_embed"][0]
-    ours |= {"cls": state["cls_token"][0, 0], "cls_pos": pos[0]}
-    ours |= {"pos": pos[1:].reshape(side, side, -1)}
-    ours |= {"time_cls": state["aggregate.cls_token"][0, 0], "time_cls_pos": time[0]}
-    return ours | {"time": time[1:]}
+def to_ours(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a complete official state dict to ours, exactly. expected: ours, for its shapes."""
+    named = LAYOUT.to_ours(state, {k: v for k, v in expected.items() if k not in CUT})
+    for ours, (cls, pos) in EMBED:
+        rows = cut_rows(state[cls], state[pos], expected[ours[-1]].shape)
+        named |= zip(ours, rows, strict=True)
+    return named
 
 
-def to_official(state: Mapping[str, Tensor], config: StamConfig) -> dict[str, Tensor]:
+def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of `to_ours`."""
-    theirs = {k: state[v] for k, v in key_table(config).items() if k not in EMBED}
-    pos = prepend_row(state["cls_pos"], state["pos"].flatten(0, 1))
-    time = prepend_row(state["time_cls_pos"], state["time"])
-    return theirs | {
-        "cls_token": state["cls"][None, None],
-        "pos_embed": pos[None],
-        "aggregate.cls_token": state["time_cls"][None, None],
-        "aggregate.pos_embed": time[None],
-    }
+    named = LAYOUT.from_ours({k: v for k, v in state.items() if k not in CUT})
+    for ours, theirs in EMBED:
+        named |= zip(theirs, join_rows(*(state[name] for name in ours)), strict=True)
+    return named
