@@ -131,9 +131,11 @@ def main() -> None:
         parts = split(samples, np.random.default_rng(seed), rare=given.rare)
         for how, rows in curves.items():
             rows.append(learn(samples, parts, how, given.each, given.rounds, seed))
+    least = min(len(row) for rows in curves.values() for row in rows)  # where a pool was used up
+    chance = 100 * np.array([row[:least] for row in curves["random"]])
     for how, rows in curves.items():
-        table = 100 * np.array(rows)
-        gain = table.mean(1) - 100 * np.array(curves["random"]).mean(1)
+        table = 100 * np.array([row[:least] for row in rows])
+        gain = table.mean(1) - chance.mean(1)
         print(
             f"{how:8}",
             " ".join(f"{value:5.1f}" for value in table.mean(0)),
