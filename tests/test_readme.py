@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.main import get_command
 
+from tests.printed import require_printed
 from vidattn import output
 from vidattn.cli.app import app
 from vidattn.errors import VidattnError
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_output_is_what_the_command_prints(tmp_path: Path) -> None:
+    shown = README.partition("```console\n$ ")[2].partition("```")[0]
+    command, _, lines = shown.partition("\n")
+    video = Path(os.environ.get("VIDATTN_MEDIA", ""), "long", "big_buck_bunny_10min.mp4")
+    if not video.is_file():
+        pytest.skip("VIDATTN_MEDIA names no folder with Big Buck Bunny")
+    (tmp_path / video.name).symlink_to(video)
+    words = [sys.executable, "-m", *shlex.split(command)]
+    run = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
+    require_printed(lines, run.stdout + run.stderr.splitlines()[-1])
 
 
 def commands() -> dict[str, object]:
