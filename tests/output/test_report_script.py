@@ -159,6 +159,7 @@ def test_every_step_of_the_dial_finds_the_segments_of_its_cost(tmp_path: Path) -
     timelines = [random_timeline(seed).with_decoding(smooth="auto") for seed in range(40, 52)]
     dials = [pack_scores(timeline)["costs"] for timeline in timelines]
     assert all(costs == sorted(costs, reverse=True) for costs in dials)
+    assert all(costs[0] >= 4 for costs in dials)  # fewer segments, also of scores that say little
     cases = [
         (timeline, [Decoding(switch_cost=cost, threshold=0.2) for cost in costs])
         for timeline, costs in zip(timelines, dials, strict=True)

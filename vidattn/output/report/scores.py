@@ -23,6 +23,8 @@ from vidattn.timeline.switching import LabelPath
 
 STEPS = 4
 """Steps of the switch cost to each side of the saved one, each a factor of the root of 2."""
+LEAST_DIALED = 1.0
+"""Nats, from which at least higher costs rise: a fraction of a nat would change nothing."""
 RANKED = 10
 """Number of labels in the page of a classification."""
 
@@ -105,7 +107,7 @@ def _paths(timeline: Timeline) -> tuple[list[float], list[LabelPath]]:
     if timeline.path is None:
         return [], []
     saved, factors = timeline.path.switch_cost, [2 ** (i / 2) for i in range(1, STEPS + 1)]
-    more = [round(saved * factor, 2) for factor in reversed(factors)]
+    more = [round(max(saved, LEAST_DIALED) * factor, 2) for factor in reversed(factors)]
     less = [round(saved / factor, 2) for factor in factors]
     paths = [*timeline.paths_at(more), timeline.path, *timeline.paths_at(less)]
     return [*more, saved, *less], paths
