@@ -61,7 +61,7 @@ def add_background(
     cells, scores [cells, K], cell_frames: as of `merge_cells`.
     """
     cells, cell_frames, origin = split_cells(cells, cell_frames, found)
-    held = np.where(_held(cells, found).any(axis=1), 0, NOTHING)
+    held = np.where(_held(cells, found, len(labels)).any(axis=1), 0, NOTHING)
     rule = Decoding(smooth="none")
     merged = merge_cells(cells, scores[origin], labels, rule, cell_frames, held)
     rest = [one for one in merged if one.label_id is None]
@@ -98,17 +98,14 @@ def strongest(cells: Sequence[Window], scores: Floats, segments: Sequence[Segmen
     return np.where(held.max(axis=1) >= 0, held.argmax(axis=1), NOTHING)
 
 
-def _held(
-    cells: Sequence[Window], segments: Sequence[Segment], count: int | None = None
-) -> NDArray[np.bool_]:
-    """Which labels hold in which cells: [cells, K]."""
-    own = [one for one in segments if one.label_id is not None]
-    count = 1 + max((one.label_id or 0 for one in own), default=0) if count is None else count
+def _held(cells: Sequence[Window], segments: Sequence[Segment], count: int) -> NDArray[np.bool_]:
+    """Which of so many labels hold in which cells: [cells, count]."""
     held = np.zeros((len(cells), count), np.bool_)
     centers = np.array([cell.center for cell in cells])
-    for one in own:
-        first, after = np.searchsorted(centers, [one.start, one.stop])
-        held[first:after, one.label_id] = True
+    for one in segments:
+        if one.label_id is not None:
+            first, after = np.searchsorted(centers, [one.start, one.stop])
+            held[first:after, one.label_id] = True
     return held
 
 
