@@ -107,6 +107,24 @@ def test_background_and_a_single_track_meet_the_segments_of_labels() -> None:
     assert all(a.stop == b.start and a.end_frame == b.start_frame for a, b in pairwise(track))
 
 
+def test_a_single_track_has_no_clip_of_an_odd_window_and_keeps_the_shortest_duration() -> None:
+    rows = [[0.9, 0.7 + 0.25 * (i == 5)] for i in range(10)]
+    timeline = several(rows, {"walk": 0.5, "talk": 0.5}, smooth="auto")
+    assert [s.label for s in timeline.single_track] == ["walk"]
+    # As sure beside a threshold of 0.95, the other label is less so beside its own.
+    assert [s.label for s in several(rows, {"walk": 0.89, "talk": 0.3}).single_track] == ["talk"]
+    short = several([[0.9, 0.1]] * 4 + [[0.9, 0.95]] + [[0.9, 0.1]] * 4)
+    assert [s.label for s in short.single_track] == ["walk", "talk", "walk"]
+    longer = short.with_decoding(min_duration=2.0)
+    assert [s.label for s in longer.single_track] == ["walk"]
+
+
+@pytest.mark.parametrize("smooth", ["auto", "none", "viterbi"])
+def test_a_score_at_the_threshold_holds(smooth: str) -> None:
+    found = several([[0.25, 0.1]] * 6, {"walk": 0.25}, smooth=smooth)
+    assert spans(found) == [(0, 6, "walk")]
+
+
 def test_labels_begin_and_end_at_shot_cuts() -> None:
     walk, talk, _ = dense(cuts=(2.05, 3.25)).segments
     assert (walk.stop, talk.start) == (3.25, 2.05)

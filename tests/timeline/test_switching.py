@@ -153,6 +153,15 @@ def test_costs_are_learned_once_whatever_else_is_asked_of_the_same_scores(
     assert len(learned) == 1
 
 
+def test_a_higher_cost_makes_fewer_segments_also_at_cuts() -> None:
+    rows, spans = scores([0, 0, 1, 1, 2, 2] * 6, 0.5), windows(36)
+    model = PathModel(spans, rows, cut_cells(spans), cuts=range(2, 36, 2))
+    assert model.path().cut_cost == 0
+    found = [len(changes(model.path(cost))) for cost in (0.0, 5.0, 20.0, 1e5)]
+    assert found == sorted(found, reverse=True)
+    assert (found[0], found[-1]) == (17, 0)
+
+
 def test_a_model_that_is_unsure_but_steady_is_followed_from_shot_to_shot() -> None:
     spans = windows(6 * len(SHOTS))
     model = PathModel(spans, scores(SHOTS, 0.4).repeat(6, axis=0), cut_cells(spans))

@@ -25,6 +25,7 @@ from vidattn.timeline.segments import (
     subtract_spans,
 )
 from vidattn.timeline.several import (
+    EVEN_ODDS,
     add_background,
     find_by_rule,
     find_tracks,
@@ -87,22 +88,26 @@ class LabeledTimeline(TimelineValues):
         if not self.several or not self.cells:
             return self.segments
         cells, frames, origin = split_cells(self.cells, self.cell_frames, self.segments)
-        scores, rule = self.cell_scores[origin], Decoding(smooth="none")
-        path = strongest(cells, scores, self.segments)
-        return merge_cells(cells, scores, self.labels, rule, frames, path)
+        path = strongest(cells, self.segments, self._thresholds)
+        rule = Decoding(smooth="none", min_duration=self.decoding.min_duration)
+        return merge_cells(cells, self.cell_scores[origin], self.labels, rule, frames, path)
+
+    @property
+    def _thresholds(self) -> list[float]:
+        """Of labels that may hold at once; one of `decoding` above 0 takes the place of all."""
+        known = self.model.thresholds or {}
+        return [self.decoding.threshold or known.get(one, EVEN_ODDS) for one in self.labels]
 
     def _find_tracks(self, decoding: Decoding) -> tuple[Segment, ...]:
-        """The segments of labels that may hold at once. A threshold of `decoding` above 0 takes the
-        place of those of the labels."""
+        """The segments of labels that may hold at once."""
 
         def find_track(k: int, least: float) -> Iterable[Segment]:
-            label, least = self.labels[k], decoding.threshold or least
             if decoding.uses_all_windows:
                 return self._likely_track(k, least)
-            scores = self.cell_scores[:, k]
-            return find_by_rule(self.cells, scores, label, least, decoding, self.cell_frames)
+            own = self.cell_scores[:, k], self.labels[k], least
+            return find_by_rule(self.cells, *own, decoding, self.cell_frames)
 
-        found = find_tracks(self.labels, self.model.thresholds or {}, find_track)
+        found = find_tracks(self._thresholds, find_track)
         given = self.cells, self.cell_scores, self.labels, self.cell_frames
         return add_background(found, *given)
 
@@ -113,10 +118,10 @@ class LabeledTimeline(TimelineValues):
             return ()
         model = PathModel(self._spans, pair_with_absence(scores, least), self.cells, fps, cuts)
         path = self._place_path(model.path(self.decoding.switch_cost))
-        frames, holds = self._move_frames(path.cells), np.where(path.labels == 1, 0, NOTHING)
+        frames, holds = self._move_frames(path.cells), np.where(path.labels == 0, 0, NOTHING)
         given = self.cell_scores[:, k], self.labels[k], least, self.decoding, frames, holds
         segments = merge_track(path.cells, *given)
-        return add_confidence(segments, path, model.posteriors(path)[:, 1:], self._spans)
+        return add_confidence(segments, path, model.posteriors(path)[:, :1], self._spans)
 
     @cached_property
     def path(self) -> LabelPath | None:

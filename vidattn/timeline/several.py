@@ -8,7 +8,7 @@ different labels may; time in which none holds is background.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -34,19 +34,18 @@ EVEN_ODDS = 0.5
 
 
 def find_tracks(
-    labels: Sequence[str],
-    thresholds: Mapping[str, float],
-    find_track: Callable[[int, float], Iterable[Segment]],
+    thresholds: Sequence[float], find_track: Callable[[int, float], Iterable[Segment]]
 ) -> list[Segment]:
     """The segments of all labels, without those of background.
 
-    thresholds: by label. find_track: gives the segments of a label, by its id and its threshold.
+    thresholds: of the labels. find_track: gives the segments of a label, by its id and threshold.
     """
-    found: list[Segment] = []
-    for k, label in enumerate(labels):
-        track = find_track(k, float(thresholds.get(label, EVEN_ODDS)))
-        found += [replace(one, label_id=k) for one in track if one.label_id is not None]
-    return found
+    return [
+        replace(one, label_id=k)
+        for k, least in enumerate(thresholds)
+        for one in find_track(k, least)
+        if one.label_id is not None
+    ]
 
 
 def add_background(
@@ -61,7 +60,7 @@ def add_background(
     cells, scores [cells, K], cell_frames: as of `merge_cells`.
     """
     cells, cell_frames, origin = split_cells(cells, cell_frames, found)
-    held = np.where(_held(cells, found, len(labels)).any(axis=1), 0, NOTHING)
+    held = strongest(cells, found, [EVEN_ODDS] * len(labels))
     rule = Decoding(smooth="none")
     merged = merge_cells(cells, scores[origin], labels, rule, cell_frames, held)
     rest = [one for one in merged if one.label_id is None]
@@ -91,30 +90,32 @@ def split_cells(
     return parts, frames if cell_frames is not None else None, origin
 
 
-def strongest(cells: Sequence[Window], scores: Floats, segments: Sequence[Segment]) -> Labels:
-    """One label for each cell, for what can show no more: of those whose segments hold it, the one
-    with the highest score; -1 for background. segments: begin and end with cells."""
-    held = np.where(_held(cells, segments, scores.shape[1]), scores, -1.0)
-    return np.where(held.max(axis=1) >= 0, held.argmax(axis=1), NOTHING)
+def strongest(
+    cells: Sequence[Window], segments: Sequence[Segment], thresholds: Sequence[float]
+) -> Labels:
+    """One label for each cell, for what can show no more: that of the segment over it whose score
+    has the highest odds beside its threshold; -1 for background.
 
-
-def _held(cells: Sequence[Window], segments: Sequence[Segment], count: int) -> NDArray[np.bool_]:
-    """Which of so many labels hold in which cells: [cells, count]."""
-    held = np.zeros((len(cells), count), np.bool_)
+    segments: begin and end with cells. thresholds: of all labels.
+    """
+    best, labels = np.full(len(cells), -np.inf), np.full(len(cells), NOTHING)
     centers = np.array([cell.center for cell in cells])
     for one in segments:
         if one.label_id is not None:
+            least = _log_odds(np.array(thresholds[one.label_id]))
+            odds = float(_log_odds(np.array(one.score)) - least)
             first, after = np.searchsorted(centers, [one.start, one.stop])
-            held[first:after, one.label_id] = True
-    return held
+            stronger = first + np.flatnonzero(best[first:after] < odds)
+            best[stronger], labels[stronger] = odds, one.label_id
+    return labels
 
 
 def pair_with_absence(scores: Floats, least: float) -> Floats:
-    """Probabilities that a label with scores [N] does not hold and that it does, [N, 2], where a
-    score at the threshold speaks for neither."""
+    """Probabilities that a label with scores [N] holds and that it does not, [N, 2], where a score
+    at the threshold speaks for neither."""
     odds = _log_odds(scores) - _log_odds(np.array(least))
     holds = 1 / (1 + np.exp(-odds))
-    return np.stack([1 - holds, holds], axis=1)
+    return np.stack([holds, 1 - holds], axis=1)
 
 
 def find_by_rule(
@@ -163,7 +164,7 @@ def _decide(scores: Floats, least: float, weights: Floats, decoding: Decoding) -
     if decoding.smooth == "viterbi":
         evidence = np.log(pair_with_absence(scores, least)) * weights[:, None]
         cost = VITERBI_COST if decoding.switch_cost is None else decoding.switch_cost
-        return np.asarray(most_likely_path(evidence, cost) == 1)
+        return np.asarray(most_likely_path(evidence, cost) == 0)
     pair = smooth(np.stack([scores, 1 - scores], axis=1), decoding.kernel, decoding.smooth)
     own = pair[:, :1].round(5)
     if decoding.leave is not None:

@@ -129,10 +129,10 @@ class PathModel:
 
     def path(self, switch_cost: float | None = None) -> LabelPath:
         """The most likely label of every cell. switch_cost: nats; None learns it. At a cut, it is
-        as much lower as it is where it is learned."""
+        so many nats lower as where it is learned, and 0 at least."""
         costs, labels = self._learned
         if switch_cost is not None:
-            costs = costs * (switch_cost / costs[0])
+            costs = np.maximum(costs + (switch_cost - costs[0]), 0.0)
             labels = self._likely(costs)
         cells = _move_boundaries(self._cells, labels, self._at_cut, self._windows, self._fps)
         return LabelPath(labels, cells, *costs.tolist())

@@ -14,6 +14,7 @@ from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, score_bars, 
 from vidattn.output.text import decimals_for, describe_coverage, format_clock, model_title
 from vidattn.timeline import BACKGROUND, Timeline
 from vidattn.timeline.palette import label_colors
+from vidattn.timeline.segments import covered_spans
 from vidattn.types import VideoInfo
 
 BAR = 20
@@ -138,7 +139,8 @@ def segment_lines(timeline: Timeline) -> Iterator[Text]:
 
 def _not_seen(timeline: Timeline) -> list[str]:
     """The share of the part that is in no segment, such as all that follows an interruption."""
-    share = 1 - sum(total["share"] for total in timeline.totals())
+    spans = covered_spans(segment.window for segment in timeline.segments)
+    share = 1 - sum(span.duration for span in spans) / timeline.part.duration
     return [f"not seen {100 * share:.1f} %"] if share >= LEAST_SHARE else []
 
 
