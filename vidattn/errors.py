@@ -18,7 +18,6 @@ The command line prints `error: <message>` and `hint: <hint>` and exits with `ex
 
 from __future__ import annotations
 
-import sys
 from enum import IntEnum
 from typing import Any
 
@@ -53,8 +52,8 @@ class VidattnError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
-        if hint and sys.version_info >= (3, 11):
-            self.add_note(f"hint: {hint}")
+        if hint:
+            self.__notes__ = [f"hint: {hint}"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without calling __init__, whose keyword arguments pickle does not know."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from tests.video.conftest import FPS, GOP, Spec, numbered, numbers, write
 from tests.video.helpers import refused, write_numbered
 from vidattn.video import Limits, Video, open_video
+from vidattn.video.container.open import AV_VERSION
 from vidattn.video.container.packets import NO_PTS
 from vidattn.video.container.timestamps import repair
 
@@ -256,7 +258,8 @@ def test_side_data_without_a_name_refuses_no_file(tmp_path: Path) -> None:
             packet.time_base, packet.stream = Fraction(1, FPS), stream
             packet.duration, packet.is_keyframe = 1, True
             output.mux(packet)
-    with av.open(str(tmp_path / "with.mov")) as container, pytest.raises(ValueError, match="Type"):
+    fails = nullcontext() if AV_VERSION >= 19 else pytest.raises(ValueError, match="Type")
+    with av.open(str(tmp_path / "with.mov")) as container, fails:
         _ = next(container.decode(video=0)).side_data  # else this test tests nothing
     with open_video(tmp_path / "with.mov") as video:
         assert shown(video) == [*range(90)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from einops import rearrange
 from torch import Tensor, nn
@@ -29,8 +29,9 @@ class FramewiseModel(Protocol):
 class PatchwiseModel(Protocol):
     """A model whose tokens stand for one patch of one frame each, up to its last block."""
 
-    norm: nn.LayerNorm
-    head: nn.Linear
+    if TYPE_CHECKING:  # from Python 3.12 on, isinstance does not see the submodules of a module
+        norm: nn.LayerNorm
+        head: nn.Linear
 
     def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """clips: [B, 3, T, H, W]. Returns the tokens after the last block, before the final norm:
@@ -41,9 +42,11 @@ class PatchwiseModel(Protocol):
 class EmbeddingModel(FramewiseModel, Protocol):
     """A framewise model whose logits are `head` of its `embeddings`."""
 
-    @property
-    def head(self) -> nn.Linear:
-        """From embeddings [B, D] to logits [B, K]."""
+    if TYPE_CHECKING:
+
+        @property
+        def head(self) -> nn.Linear:
+            """From embeddings [B, D] to logits [B, K]."""
 
     def embeddings(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, ...] as for `classify_frames`. Returns [B, D]."""

@@ -19,6 +19,7 @@ from vidattn.video.container.byte_file import for_ffmpeg, open_bytes
 from vidattn.video.container.mp4_boxes import find_truncation, promised_frames
 from vidattn.video.protocol import Limits
 
+AV_VERSION = int(av.__version__.partition(".")[0])
 MAX_ERRORS = 64
 """Failures in a row after which the rest of a stream is given up."""
 COMMANDS = "segment, classify, explain, timeline, eval and doctor"
@@ -73,7 +74,7 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
             code="E_TOO_LARGE",
         )
     try:
-        container = av.open(for_ffmpeg(source), options=options, metadata_errors="replace")
+        container = open_with_av(source, options)
         size = _refused_size(source, options) if _is_sizeless(container) else None
     except FFmpegError as error:
         require_memory()
@@ -172,12 +173,20 @@ def _is_sizeless(container: InputContainer) -> bool:
     return any(context is not None and context.width == 0 for context in contexts)
 
 
+def open_with_av(source: str, options: dict[str, str]) -> InputContainer:
+    """Open a source with PyAV, whatever bytes its metadata has. Raises FFmpegError."""
+    # PyAV 19 has no such argument and does so by itself.
+    known: dict[str, Any] = {} if AV_VERSION >= 19 else {"metadata_errors": "replace"}
+    container: InputContainer = av.open(for_ffmpeg(source), options=options, **known)
+    return container
+
+
 def _refused_size(source: str, options: dict[str, str]) -> tuple[int, int] | None:
     """The size that a decoder refused as too large while probing; only its log tells."""
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     with av.logging.Capture(local=False) as lines:
-        av.open(for_ffmpeg(source), options=options, metadata_errors="replace").close()
+        open_with_av(source, options).close()
     av.logging.set_level(before)
     found = re.search(r"Picture size (\d+)x(\d+) exceeds", "".join(line[2] for line in lines))
     return (int(found[1]), int(found[2])) if found else None

@@ -14,8 +14,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-from vidattn.video.container.byte_file import for_ffmpeg
-from vidattn.video.container.open import DEMUXERS, MAX_ERRORS
+from vidattn.video.container.open import DEMUXERS, MAX_ERRORS, open_with_av
 
 COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
 """Codecs that players expect in an mp4."""
@@ -41,15 +40,12 @@ class AudioCopy:
     def __init__(self, source: str, start: float, stop: float, beat: Callable[[], None]) -> None:
         """start, stop: seconds in the source; audio outside is left out."""
         self._start, self._stop, self._beat = start, stop, beat
-        self._container = av.open(
-            for_ffmpeg(source),
-            options={
-                "format_whitelist": DEMUXERS,
-                "protocol_whitelist": "file",
-                "codec_whitelist": ",".join(sorted(DECODERS)),
-            },
-            metadata_errors="replace",
-        )
+        options = {
+            "format_whitelist": DEMUXERS,
+            "protocol_whitelist": "file",
+            "codec_whitelist": ",".join(sorted(DECODERS)),
+        }
+        self._container = open_with_av(source, options)
         best = self._container.streams.best("audio")
         self._stream = best if isinstance(best, AudioStream) else None
         context = None if self._stream is None else self._stream.codec_context
