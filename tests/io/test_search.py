@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from vidattn.errors import DataError
-from vidattn.io.search import find_named
+from vidattn.io.search import VideoNames
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ from vidattn.io.search import find_named
     ],
 )
 def test_names_are_found_by_file_name_and_folder(names: str, path: str, found: str | None) -> None:
-    assert find_named(names.split(), path) == found
+    assert VideoNames(names.split()).find(path) == found
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_names_are_found_by_file_name_and_folder(names: str, path: str, found: s
 def test_a_video_that_may_have_two_names_is_an_error_that_says_both(names: str, path: str) -> None:
     first, second = names.split()
     with pytest.raises(DataError) as caught:
-        find_named(names.split(), path)
+        VideoNames(names.split()).find(path)
     assert caught.value.message == (
         f"{path}: may be {first} or {second}: their folders do not decide"
     )
@@ -61,8 +62,18 @@ def test_a_name_of_another_file_that_exists_is_of_that_file(
     for place in ("list/a.mp4", "x/a.mp4", "y/a.mp4"):
         Path(place).parent.mkdir()
         Path(place).write_bytes(b"")
-    assert find_named(["a.mp4"], "x/a.mp4", Path("list")) is None
-    assert find_named(["a.mp4"], "list/a.mp4", Path("list")) == "a.mp4"
-    assert find_named(["../x/a.mp4"], "x/a.mp4", Path("list")) == "../x/a.mp4"
-    assert find_named(["/none/x/a.mp4"], "y/a.mp4") is None  # x is beside y
-    assert find_named([str(tmp_path / "x/a.mp4")], "y/a.mp4") is None
+    assert VideoNames(["a.mp4"], Path("list")).find("x/a.mp4") is None
+    assert VideoNames(["a.mp4"], Path("list")).find("list/a.mp4") == "a.mp4"
+    assert VideoNames(["../x/a.mp4"], Path("list")).find("x/a.mp4") == "../x/a.mp4"
+    assert VideoNames(["/none/x/a.mp4"]).find("y/a.mp4") is None  # x is beside y
+    assert VideoNames([str(tmp_path / "x/a.mp4")]).find("y/a.mp4") is None
+
+
+@pytest.mark.parametrize("name", ["{}.mp4", "{}/a.mp4", "cam/{}/a.mp4"])
+def test_names_of_thousands_of_videos_are_found_in_seconds(name: str) -> None:
+    start = time.process_time()
+    names = VideoNames(name.format(number) for number in range(5000))
+    found = [names.find(name.format(number)) for number in range(10_000, 15_000)]
+    found += [names.find("x/" + name.format(number)) for number in range(5000)]
+    assert found == [None] * 5000 + [name.format(number) for number in range(5000)]
+    assert time.process_time() - start < 10

@@ -156,7 +156,7 @@ def test_a_video_without_boxes_is_seen_whole_and_says_so(chase: Path, tmp_path: 
         assert (video.width, video.height) == (320, 192)
     assert warn_of_whole(str(boxes), str(chase))[0].startswith("has no boxes in ")
     assert warn_of_whole(str(boxes), "other.mp4") == warn_of_whole("", str(chase)) == ()
-    assert find_track(load_tracks(str(boxes)), "far/other.mp4") is not None
+    assert find_track(str(boxes), "far/other.mp4") is not None
 
 
 def test_boxes_are_of_the_video_that_shares_most_folders(tmp_path: Path) -> None:
@@ -167,15 +167,15 @@ def test_boxes_are_of_the_video_that_shares_most_folders(tmp_path: Path) -> None
         {"file": "site-b/2.mp4", "detections": []},
     ]
     (tmp_path / "boxes.json").write_text(json.dumps({"images": images}))
-    tracks = load_tracks(str(tmp_path / "boxes.json"))
+    boxes = str(tmp_path / "boxes.json")
     moments = [
         track and track.moments
         for place in ("traps/site-a/1.mp4", "site-b/1.mp4", "site-c/1.mp4", "traps/site-b/2.mp4")
-        for track in [find_track(tracks, place)]
+        for track in [find_track(boxes, place)]
     ]
     assert moments == [(0,), (7,), None, None]
     with pytest.raises(DataError, match=r"1\.mp4: may be site-a/1\.mp4 or site-b/1\.mp4"):
-        find_track(tracks, "1.mp4")
+        find_track(boxes, "1.mp4")
 
 
 def test_boxes_that_change_are_read_again(tmp_path: Path) -> None:

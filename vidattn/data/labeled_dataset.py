@@ -326,14 +326,13 @@ def warn_of_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
 
 
 def _warn_of_boxes(dataset: LabeledDataset, boxes: str) -> tuple[str, ...]:
-    tracks = load_tracks(boxes) if boxes else {}
     paths = list(dict.fromkeys(item.path for item in dataset.items)) if boxes else []
-    missing = [path for path in paths if find_track(tracks, path) is None]
+    missing = [path for path in paths if find_track(boxes, path) is None]
     if not missing:
         return ()
     text = f"{boxes}: no boxes of {len(missing)} of {len(paths)} videos of {dataset.name}"
     if len(missing) == len(paths):
-        names = sorted(name for name, track in tracks.items() if track.moments)
+        names = sorted(name for name, track in load_tracks(boxes).items() if track.moments)
         known = f"it has those of {name_first(names)}" if names else "it has none at all"
         raise DataError(f"{text}, such as {missing[0]}", hint=known)
     return (f"{text}, whose whole picture is used: {name_first(missing)}",)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
-from vidattn.io.search import find_named
+from vidattn.io.search import VideoNames
 from vidattn.io.text import name_area
 from vidattn.timeline import Timeline
 from vidattn.types import Window
@@ -29,7 +29,7 @@ class Pairing:
 
 
 def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline]) -> Pairing:
-    """Match predictions to annotations by the names of their videos, as of `find_named`.
+    """Match predictions to annotations by the names of their videos, as of `VideoNames`.
 
     Timelines of areas (`--roi`) are matched to the labels of areas with these names. Raises
     DataError when a match is ambiguous, when an area has no labels though others of its video do,
@@ -37,7 +37,8 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
     """
     timelines = list(timelines)
     rois = {timeline.settings.roi for timeline in timelines}
-    names = [truth.name for truth in truths]
+    names = VideoNames(truth.name for truth in truths)
+    numbers = {truth.name: number for number, truth in enumerate(truths)}
     areas = {
         (number, area): truth.of_area(area)
         for number, truth in enumerate(truths)
@@ -46,8 +47,8 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
     matched: dict[tuple[int, str], Timeline] = {}
     unused = []
     for timeline in timelines:
-        name = find_named(names, timeline.source)
-        number = -1 if name is None else names.index(name)
+        name = names.find(timeline.source)
+        number = -1 if name is None else numbers[name]
         place = number, "" if name is None else take_area(truths[number], timeline).roi
         if place not in areas:
             whole = name is not None and not timeline.settings.roi

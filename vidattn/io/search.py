@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path, PurePath, PureWindowsPath
+from typing import TypeVar
 
 from vidattn.errors import DataError
 from vidattn.io.files import is_file
+
+K = TypeVar("K")
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".hevc", ".m2ts"}
@@ -77,30 +79,74 @@ def suggest_names(text: str, fits: Callable[[Path], bool], known: Iterable[str] 
     return f"did you mean {' or '.join(found)}? " if found else ""
 
 
-def find_named(names: Iterable[str], path: str, folder: Path | None = None) -> str | None:
-    """Which of the names that a file gives to videos is that of a path; None for none.
+class VideoNames:
+    """The names that a file gives to videos, of which `find` tells that of a path.
 
     Names match by file name, without the ending of a video and a leading "v_", and by the folder
     right above where both have one. That does not count in the full path of a file which is not on
     this computer, unless the folder it names is beside that of the other. With `folder`, a name of
     another file that exists below it, or here, is of that file. Of several names it is the path
-    itself, else the one that shares most folders above. Raises DataError that names two which share
-    as many.
+    itself, else the one that shares most folders above.
     """
-    whole = os.path.abspath(path) if is_file(path) else path.replace("\\", "/")  # noqa: PTH100
-    file = Path(whole)
-    keys = {video_key(file.name), video_key(file.stem)}
-    least = min(keys, key=len)
-    near = [name for name in names if least in name and video_key(name) in keys]
-    ranks = [(rank, name) for name in near if (rank := _rank(name, path, file, folder))]
-    best = max((rank for rank, _ in ranks), default=None)
-    found = [name for rank, name in ranks if rank == best]
-    if len(found) > 1:
-        raise DataError(
-            f"{path}: may be {found[0]} or {found[1]}: their folders do not decide",
-            hint="name more of the folders above each video",
-        )
-    return found[0] if found else None
+
+    def __init__(self, names: Iterable[str], folder: Path | None = None) -> None:
+        self._exact = defaultdict[str, list[str]](list)
+        self._located = defaultdict[tuple[str, Path], list[str]](list)
+        """By key and file, of those that `folder` decides."""
+        self._near = defaultdict[tuple[str, ...], list[str]](list)
+        """By key and any number of the folders above, the last first."""
+        self._bare = defaultdict[str, list[str]](list)
+        """By key, of those without a folder that counts."""
+        self._full = defaultdict[str, list[str]](list)
+        """By key, of those that are full paths."""
+        for name in names:
+            self._add(name, folder)
+
+    def _add(self, name: str, folder: Path | None) -> None:
+        key = video_key(name)
+        if folder is not None and (own := _locate(name, folder)) is not None:
+            self._located[key, own.resolve()].append(name)
+            return
+        folders = _folders(_as_path(name))
+        self._exact[name].append(name)
+        for depth in range(len(folders) + 1):
+            place = (key, *folders[:depth])
+            self._near[place].append(name)
+        if not folders or folders[0] == "..":
+            self._bare[key].append(name)
+        if PureWindowsPath(name).root:
+            self._full[key].append(name)
+
+    def find(self, path: str) -> str | None:
+        """The name of a path; None for none. Raises DataError that names two which fit alike."""
+        file = Path(os.path.abspath(path)) if is_file(path) else _as_path(path)  # noqa: PTH100
+        near = self._exact.get(path) or self._find_near(file)
+        found = [name for name in near if _as_path(name).name == file.name] or near
+        if len(found) > 1:
+            raise DataError(
+                f"{path}: may be {found[0]} or {found[1]}: their folders do not decide",
+                hint="name more of the folders above each video",
+            )
+        return found[0] if found else None
+
+    def _find_near(self, file: Path) -> list[str]:
+        """The names that share most folders with a file."""
+        keys = dict.fromkeys((video_key(file.name), video_key(file.stem)))
+        folders = _folders(file)
+        if self._located and (own := _gather(self._located, ((k, file.resolve()) for k in keys))):
+            return own
+        for depth in range(len(folders), 0, -1):
+            if near := _gather(self._near, ((key, *folders[:depth]) for key in keys)):
+                return near
+        if not folders:
+            return _gather(self._near, ((key,) for key in keys))
+        if bare := _gather(self._bare, keys):
+            return bare
+        if PureWindowsPath(str(file)).root and not is_file(file):
+            names = _gather(self._near, ((key,) for key in keys))
+        else:
+            names = [name for name in _gather(self._full, keys) if not is_file(_as_path(name))]
+        return [name for name in names if not _are_beside(_as_path(name), file)]
 
 
 def video_key(name: str) -> str:
@@ -110,28 +156,24 @@ def video_key(name: str) -> str:
     return stem.removesuffix(".vidattn").removeprefix("v_")
 
 
-def _rank(name: str, path: str, file: Path, folder: Path | None) -> tuple[float, bool] | None:
-    """How many folders a name shares with a file, and whether their endings are the same; None
-    where it is of another one."""
-    if folder is not None and (own := _locate(name, folder)) is not None:
-        return (math.inf, True) if own.resolve() == file.resolve() else None
-    video = Path(name.replace("\\", "/"))
-    pairs = list(zip(reversed(video.parts[:-1]), reversed(file.parts[:-1]), strict=False))
-    shared: float = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    if name == path:
-        shared = math.inf
-    elif pairs and not shared and pairs[0][0] != "..":
-        if not _was_moved(video, file):
-            return None
-        shared = -1
-    return shared, video.name == file.name
+def _as_path(name: str) -> Path:
+    """A name whose folders may be separated as on Windows."""
+    return Path(name.replace("\\", "/"))
 
 
-def _was_moved(one: Path, other: Path) -> bool:
-    """Whether one of two paths, which differ in the folder, is a full one of another computer."""
+def _folders(file: Path) -> tuple[str, ...]:
+    """The folders above a file, the last first."""
+    return file.parts[-2::-1]
+
+
+def _gather(names: Mapping[K, list[str]], keys: Iterable[K]) -> list[str]:
+    return [name for key in keys for name in names.get(key, ())]
+
+
+def _are_beside(one: Path, other: Path) -> bool:
+    """Whether the folder that one of two paths names is there, beside that of the other."""
     beside = (a.parent.parent / b.parent.name / b.name for a, b in ((one, other), (other, one)))
-    away = any(PureWindowsPath(str(path)).root and not is_file(path) for path in (one, other))
-    return away and not any(map(is_file, beside))
+    return any(map(is_file, beside))
 
 
 def _locate(name: str, folder: Path) -> Path | None:

@@ -16,7 +16,7 @@ from vidattn.errors import InputError
 from vidattn.io.csv_table import PATHS, parse_columns
 from vidattn.io.digest import sha256
 from vidattn.io.files import read_file, reading
-from vidattn.io.search import find_named
+from vidattn.io.search import VideoNames
 from vidattn.types import Area
 from vidattn.video.protocol import Times
 
@@ -101,18 +101,20 @@ class BoxTrack:
         )
 
 
-def find_track(tracks: Mapping[str, BoxTrack], path: str) -> BoxTrack | None:
-    """The boxes of a video, if any: those of its name, as of `find_named`, else of all videos."""
-    track = tracks.get(find_named(tracks, path) or "")
+def find_track(boxes: str, path: str) -> BoxTrack | None:
+    """The boxes of a video in a file, if any: those of its name, as of `VideoNames`, else of all
+    videos. Raises InputError, and DataError as `VideoNames`."""
+    _, tracks, names = _load(boxes, _version(boxes))
+    track = tracks.get(names.find(path) or "")
     return track if track is not None and track.moments else None
 
 
 def warn_of_whole(boxes: str, path: str) -> tuple[str, ...]:
     """What to say of a video without boxes to follow, if anything. boxes: a file, or empty.
 
-    Raises as `load_tracks` and `find_track`.
+    Raises as `find_track`.
     """
-    if not boxes or find_track(load_tracks(boxes), path) is not None:
+    if not boxes or find_track(boxes, path) is not None:
         return ()
     return (f"has no boxes in {boxes}; the whole picture is used",)
 
@@ -137,11 +139,13 @@ def _version(path: str) -> tuple[int, int]:
 
 
 @lru_cache(8)
-def _load(path: str, version: tuple[int, int]) -> tuple[str, Mapping[str, BoxTrack]]:
-    """The digest of a file and its boxes. version: as of `_version`, a part of the key."""
+def _load(path: str, version: tuple[int, int]) -> tuple[str, Mapping[str, BoxTrack], VideoNames]:
+    """The digest of a file, its boxes, and the videos that these are of. version: as of `_version`,
+    a part of the key."""
     with reading(path, InputError, hint=HINT):
         data = read_file(path)
-    return sha256(data, 16), _parse(path, data)
+    tracks = _parse(path, data)
+    return sha256(data, 16), tracks, VideoNames(tracks)
 
 
 def _parse(path: str, data: bytes) -> Mapping[str, BoxTrack]:

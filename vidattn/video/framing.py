@@ -9,7 +9,7 @@ import numpy as np
 
 from vidattn.errors import VideoError
 from vidattn.types import Area, Framing
-from vidattn.video.boxes import BoxTrack, find_track, load_tracks
+from vidattn.video.boxes import BoxTrack, find_track
 from vidattn.video.protocol import Frames, Video, target_size
 
 WHOLE = Area(0, 0, 100, 100, percent=True)
@@ -147,4 +147,4 @@ class FramedVideo(Video):
 
 
 def _track(framing: Framing, path: str) -> BoxTrack | None:
-    return find_track(load_tracks(framing.boxes), path) if framing.boxes else None
+    return find_track(framing.boxes, path) if framing.boxes else None

@@ -35,7 +35,7 @@ from vidattn.inference.batch.outputs import require_writable
 from vidattn.inference.batch.results import load_timeline
 from vidattn.io.files import is_file, is_folder
 from vidattn.io.json import dumps
-from vidattn.io.search import find_named, walk_files
+from vidattn.io.search import VideoNames, walk_files
 from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
 from vidattn.timeline.segments import BACKGROUND
@@ -370,7 +370,7 @@ def _doubts(video: AnnotatedVideo, timeline: Timeline, *, named: bool) -> Iterat
     timeline = timeline if video.frames else timeline.from_file_start()
     assert timeline.duration is not None
     name, duration = Path(timeline.source).name, timeline.duration
-    if named and find_named([video.name], timeline.source) is None:
+    if named and VideoNames([video.name]).find(timeline.source) is None:
         yield f"is about {video.name}, not {timeline.source}"
     last = max((window.stop for window, _ in video.spans), default=0.0)
     least = last if video.duration is None else video.duration

@@ -16,7 +16,7 @@ from vidattn.cli.terminal.console import Console
 from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import find_existing
 from vidattn.io.files import is_file, is_folder
-from vidattn.io.search import find_named
+from vidattn.io.search import VideoNames
 from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
@@ -175,9 +175,10 @@ def _labeled_spans(
     by_name: dict[str, list[AnnotatedVideo]] = {}
     for video in videos:
         by_name.setdefault(video.name, []).append(video)
+    names = VideoNames(by_name, folder)
     found: dict[tuple[str, str], list[Window]] = {}
     for path in paths:
-        named = find_named(by_name, path, folder)
+        named = names.find(path)
         for roi in rois if named is not None else ():
             for video in by_name[named or ""]:
                 areas = dict(video.spans_by_area())

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from vidattn.errors import DataError, UsageError
 from vidattn.io.csv_table import PATHS, read_columns
 from vidattn.io.files import is_file
-from vidattn.io.search import find_named
+from vidattn.io.search import VideoNames
 
 NONE = "none"
 """The group of videos that belong to no other."""
@@ -22,7 +22,7 @@ Grouping = Callable[[str, str], str]
 def parse_groups(how: str) -> Grouping:
     """From "folder", "roi", a regular expression, or "LIST.csv:COLUMN" to a grouping.
 
-    A pattern gives its first group, or all that it matches. A list names videos as of `find_named`,
+    A pattern gives its first group, or all that it matches. A list names videos as of `VideoNames`,
     whose errors the grouping raises. Raises UsageError for a bad pattern, DataError for a bad list.
     """
     if how == "folder":
@@ -32,7 +32,8 @@ def parse_groups(how: str) -> Grouping:
     place, _, column = how.rpartition(":")
     if place and is_file(place):
         groups = _read_column(Path(place), column)
-        return lambda path, _: groups.get(find_named(groups, path) or "", NONE)
+        names = VideoNames(groups)
+        return lambda path, _: groups.get(names.find(path) or "", NONE)
     if place.lower().endswith(".csv"):
         raise DataError(f"--group-by {how}: no such file: {place}")
     try:

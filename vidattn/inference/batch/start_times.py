@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, UsageError
 from vidattn.io.csv_table import PATHS, read_columns
 from vidattn.io.files import exists
-from vidattn.io.search import find_named
+from vidattn.io.search import VideoNames
 from vidattn.timeline import Timeline
 from vidattn.timeline.wall_clock import parse_time, with_start_time
 
@@ -42,10 +43,14 @@ class StartTimes:
                 raise UsageError(f"--start-time {text}: no time and no file", hint=HINT) from None
         return cls(table=_read_table(Path(text)))
 
+    @cached_property
+    def _names(self) -> VideoNames:
+        return VideoNames(self.table)
+
     def find(self, path: str) -> str | None:
         """The time that is known for a video, but for what its file says. Raises DataError as
-        `find_named` does."""
-        name = find_named(self.table, path)
+        `VideoNames` does."""
+        name = self._names.find(path)
         return self.time if name is None else self.table[name]
 
     def apply(self, timeline: Timeline) -> Timeline:
