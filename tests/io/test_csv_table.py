@@ -81,3 +81,16 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(DataError, match=r"table\.csv: no column path; it is empty"):
         read_columns(path, {"path": ("path",)}, ("path",), DataError)
+
+
+@pytest.mark.parametrize("name", ["groups", "start times", "taxa"])
+def test_two_rows_for_one_name_are_an_error_unless_they_agree(tmp_path: Path, name: str) -> None:
+    text, read, expected = READERS[name]
+    header, row = text.splitlines()
+    path = tmp_path / "table.csv"
+    path.write_text(f"{header}\n{row}\n{row}\n")
+    assert read(path) == expected
+    other = row.replace("wood", "bog").replace("T01", "T02").replace("grazing", "resting")
+    path.write_text(f"{header}\n{row}\n\n{other}\n")
+    with pytest.raises(VidattnError, match=r"table\.csv: lines 2 and 4 differ, and both are of '"):
+        read(path)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from vidattn.errors import VidattnError
 from vidattn.io.files import read_file, reading
+
+T = TypeVar("T")
 
 PATHS = ("path", "file", "filename", "filepath", "file_path", "video", "video_path", "clip")
 """Headers of the column with the path or the name of a video."""
@@ -62,3 +65,17 @@ def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Seq
         (line, {p: cells[k].strip() if k < len(cells) else "" for p, k in columns.items()})
         for line, cells in lines[1:]
     ]
+
+
+def take_values(
+    path: Path, rows: Iterable[tuple[int, str, T]], kind: type[VidattnError]
+) -> dict[str, T]:
+    """The value of each name. rows: their lines, names and values. Raises `kind` where rows with
+    the same name differ."""
+    found: dict[str, tuple[int, T]] = {}
+    for line, name, value in rows:
+        first, other = found.setdefault(name, (line, value))
+        if other != value:
+            message = f"{path}: lines {first} and {line} differ, and both are of {name!r}"
+            raise kind(message, hint="remove one of the lines")
+    return {name: value for name, (_, value) in found.items()}

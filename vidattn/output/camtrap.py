@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from vidattn.errors import DataError
-from vidattn.io.csv_table import read_columns
+from vidattn.io.csv_table import read_columns, take_values
 from vidattn.io.files import is_file, read_file, reading
 from vidattn.io.json import dumps_pretty, parse_object
 from vidattn.timeline.wall_clock import parse_time
@@ -81,7 +81,7 @@ def read_taxa(path: Path) -> dict[str, dict[str, str]]:
         if row["observationType"] not in TYPES:
             hint = f"an observationType is {', '.join(TYPES)}"
             raise DataError(f"{path}: line {line}: {row['observationType']!r}", hint=hint)
-    return {row["label"]: row for _, row in rows}
+    return take_values(path, ((line, row["label"], row) for line, row in rows), DataError)
 
 
 class CamtrapPackage:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from vidattn.errors import DataError, UsageError
-from vidattn.io.csv_table import PATHS, read_columns
+from vidattn.io.csv_table import PATHS, read_columns, take_values
 from vidattn.io.files import is_file
 from vidattn.io.search import VideoNames
 
@@ -53,4 +53,5 @@ def _match(pattern: re.Pattern[str], path: str) -> str | None:
 def _read_column(place: Path, column: str) -> dict[str, str]:
     columns = {"path": PATHS, "group": (column.strip(),)}
     rows = read_columns(place, columns, ("path", "group"), DataError)
-    return {row["path"]: row["group"] or NONE for _, row in rows if row["path"]}
+    groups = ((line, row["path"], row["group"] or NONE) for line, row in rows if row["path"])
+    return take_values(place, groups, DataError)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, UsageError
-from vidattn.io.csv_table import PATHS, read_columns
+from vidattn.io.csv_table import PATHS, read_columns, take_values
 from vidattn.io.files import exists
 from vidattn.io.search import VideoNames
 from vidattn.timeline import Timeline
@@ -64,10 +64,10 @@ class StartTimes:
 
 
 def _read_table(path: Path) -> dict[str, str]:
-    table: dict[str, str] = {}
+    rows = []
     for line, row in read_columns(path, COLUMNS, ("path", "start"), InputError, HINT):
         try:
-            table[row["path"]] = parse_time(row["start"]).isoformat()
+            rows.append((line, row["path"], parse_time(row["start"]).isoformat()))
         except ValueError as error:
             raise InputError(f"{path}: line {line}: {error}", hint=HINT) from None
-    return table
+    return take_values(path, rows, InputError)
