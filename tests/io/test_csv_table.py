@@ -49,8 +49,10 @@ READERS: dict[str, tuple[str, Callable[[Path], object], object]] = {
 def test_every_table_may_be_saved_by_a_spreadsheet(tmp_path: Path, name: str, mark: str) -> None:
     text, read, expected = READERS[name]
     path = tmp_path / "table.csv"
-    path.write_bytes(("\ufeff" + text.replace(",", mark).replace("\n", "\r\n")).encode())
-    assert read(path) == expected
+    text = text.replace(",", mark).replace("\n", "\r\n")
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes(text.encode(encoding))
+        assert read(path) == expected
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -61,6 +63,15 @@ def test_a_column_that_is_missing_is_named_beside_those_there_are(
     path.write_text("when;who\n1;2\n")
     with pytest.raises(VidattnError, match=r"table\.csv: .*no column .*; it has when, who"):
         READERS[name][1](path)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_binary_file_is_no_table(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"\0\0\0 ftypisom" + bytes(range(256)) * 40)
+    with pytest.raises(VidattnError, match=r"a\.mp4: .*is no table but binary data") as caught:
+        READERS[name][1](path)
+    assert len(caught.value.message) < 200 + len(str(path))
 
 
 def test_fields_keep_their_line_and_may_hold_separators() -> None:
@@ -77,6 +88,9 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(b"path\n" + b"x" * 200_000)
     with pytest.raises(DataError, match=r"table\.csv: is no table: field larger than"):
+        read_columns(path, {"path": ("path",)}, ("path",), DataError)
+    path.write_bytes(b"x" * 100_000)
+    with pytest.raises(DataError, match=r"no column path; it has x{200}$"):
         read_columns(path, {"path": ("path",)}, ("path",), DataError)
     path.write_bytes(b"")
     with pytest.raises(DataError, match=r"table\.csv: no column path; it is empty"):

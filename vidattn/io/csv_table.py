@@ -17,6 +17,8 @@ PATHS = ("path", "file", "filename", "filepath", "file_path", "video", "video_pa
 """Headers of the column with the path or the name of a video."""
 Rows = list[tuple[int, dict[str, str]]]
 """The line and the fields of each row."""
+MOST_SHOWN = 200
+"""Characters of a header in an error."""
 
 
 def read_columns(
@@ -42,7 +44,7 @@ def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Seq
     purpose that must have a column, or several such as "frame or second" of which one must.
     The separator is the comma, semicolon or tab of which the header has most. Raises ValueError.
     """
-    text = data.decode("utf-8-sig", "replace")
+    text = decode_text(data)
     head = next((line for line in text.splitlines() if line.strip()), "")
     try:
         mark = max(",;\t", key=lambda mark: len(next(csv.reader([head], delimiter=mark), ())))
@@ -59,12 +61,22 @@ def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Seq
     missing = [each for each in needed if not columns.keys() & {*each.split(" or ")}]
     if missing:
         words = (" or ".join(aliases[one][0] for one in each.split(" or ")) for each in missing)
-        has = f"it has {', '.join(names)}" if names else "it is empty"
+        has = f"it has {', '.join(names)[:MOST_SHOWN]}" if names else "it is empty"
         raise ValueError(f"no column {', '.join(words)}; {has}")
     return [
         (line, {p: cells[k].strip() if k < len(cells) else "" for p, k in columns.items()})
         for line, cells in lines[1:]
     ]
+
+
+def decode_text(data: bytes) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark. Raises ValueError for what
+    is no text."""
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = data.decode("utf-16" if wide else "utf-8-sig", "replace")
+    if "\0" in text:
+        raise ValueError("is no table but binary data")
+    return text
 
 
 def take_values(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vidattn.errors import InputError
-from vidattn.io.csv_table import PATHS, parse_columns
+from vidattn.io.csv_table import PATHS, decode_text, parse_columns
 from vidattn.io.digest import sha256
 from vidattn.io.files import read_file, reading
 from vidattn.io.search import VideoNames
@@ -150,7 +150,7 @@ def _load(path: str, version: tuple[int, int]) -> tuple[str, Mapping[str, BoxTra
 
 def _parse(path: str, data: bytes) -> Mapping[str, BoxTrack]:
     try:
-        text = data.decode("utf-8-sig")
+        text = decode_text(data)
         document = json.loads(text) if text.startswith(("[", "{")) else None
         found = list(_from_csv(data) if document is None else _from_json(document))
         searched = _searched_videos(document) if isinstance(document, dict) else []
