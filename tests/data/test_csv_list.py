@@ -261,9 +261,18 @@ def test_groups_that_cannot_be_told_are_named(tree: Tree) -> None:
         ("a.mp4,x\nb.mp4,y\n", "subject", "is no column and names no group of a.mp4"),
         ("a.mp4,x\nb.mp4,y\n", "(", "neither a column nor a pattern"),
         ("path,label,split\na.mp4,x,train\nb.mp4,y,val\n", "a", "state their splits"),
-        ("path,label,who\na.mp4,x,w\nb.mp4,y,\n", "who", "line 3: the column who is empty"),
-        ("path,label,a\na.mp4,x,\nb.mp4,y,\n", "a", "2 bad rows\n  line 2: the column a is"),
-        ("path,label,group\na.mp4,x,w\nb.mp4,y,\n", "", "line 3: the column of groups is empty"),
+        (
+            "path,label,who\na.mp4,x,w\nb.mp4,y,\n",
+            "who",
+            "line 3: no who\nhint: .*or leave out --group-by",
+        ),
+        ("path,label,a\na.mp4,x,\nb.mp4,y,\n", "a", "2 bad rows\n  line 2: no a\n"),
+        ("path,label,group\na.mp4,x,w\nb.mp4,y,\n", "", "line 3: no group\nhint: fill in group in"),
+        (
+            "path,label,Subject\na.mp4,x,w\nb.mp4,y,\n",
+            "",
+            "line 3: no subject\n.*, or rename the col",
+        ),
     ):
         with pytest.raises(DataError, match=message):
             open_table(written(folder, text), "train", group_by=pattern)

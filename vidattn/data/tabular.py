@@ -149,11 +149,7 @@ def _drop_unlabeled(path: Path, rows: list[Row]) -> list[Row]:
 
 def note_columns(path: Path, group_by: str = "") -> tuple[str, ...]:
     """A sentence on the columns of a table that are not read, if any. Raises DataError."""
-    first = next((line for line in _read_text(path).splitlines() if line.strip()), "")
-    if _is_json_lines(path):
-        names = list(json.loads(first))
-    else:
-        names = next((fields for _, fields in _split_records(path, first)), [])
+    names = _read_names(path)
     known = {alias for aliases in COLUMNS.values() for alias in aliases}
     known.add(group_by.strip().casefold())
     found = _find_columns(names)
@@ -163,6 +159,20 @@ def note_columns(path: Path, group_by: str = "") -> tuple[str, ...]:
     if not others or not found:
         return ()
     return (f"{path}: columns that are not read: {', '.join(others)}",)
+
+
+def name_group(path: Path) -> str:
+    """The header of the column of groups. Raises DataError."""
+    names = {name.strip().casefold() for name in _read_names(path)}
+    return next((alias for alias in COLUMNS["group"] if alias in names), "group")
+
+
+def _read_names(path: Path) -> list[str]:
+    """The first line of a table, or the keys of its first object."""
+    first = next((line for line in _read_text(path).splitlines() if line.strip()), "")
+    if _is_json_lines(path):
+        return list(json.loads(first))
+    return next((fields for _, fields in _split_records(path, first)), [])
 
 
 def read_json(path: Path) -> object:

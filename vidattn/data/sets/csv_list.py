@@ -34,7 +34,15 @@ from vidattn.data.labeled_dataset import (
     split_groups,
     split_validation,
 )
-from vidattn.data.tabular import Row, note_columns, number_rows, parse_rows, read_rows
+from vidattn.data.tabular import (
+    ROW_HINT,
+    Row,
+    name_group,
+    note_columns,
+    number_rows,
+    parse_rows,
+    read_rows,
+)
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder, reading
 from vidattn.io.text import count_noun
@@ -229,6 +237,11 @@ def list_videos(
     Raises DataError that names every bad row.
     """
     grouped = any(row.fields.get("group") or "group_by" in row.fields for row in rows)
+    column, hint = group_by, ROW_HINT
+    if grouped and not all(row.fields.get("group") for row in rows):
+        column = group_by or name_group(path)
+        leave = "leave out --group-by" if group_by else "rename the column to leave grouping out"
+        hint = f"fill in {column} in every row, or {leave}"
 
     def parse(fields: Mapping[str, str]) -> ListedVideo:
         name, label = fields.get("path", ""), fields.get("label", "")
@@ -241,10 +254,10 @@ def list_videos(
         window = _parse_window(fields.get("start", ""), fields.get("end", ""))
         group, roi = fields.get("group", ""), fields.get("roi", "")
         if grouped and not group:
-            raise ValueError(f"the column {group_by or 'of groups'} is empty")
+            raise ValueError(f"no {column}")
         return ListedVideo(root / name, first, window, group or name, several, group, roi)
 
-    return parse_rows(path, number_rows(rows), parse)
+    return parse_rows(path, number_rows(rows), parse, hint=hint)
 
 
 def join_overlaps(videos: Sequence[ListedVideo]) -> list[ListedVideo]:
