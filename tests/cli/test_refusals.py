@@ -16,6 +16,8 @@ REFUSED = [
     ("timelin", 2, "'timeline'"),
     ("models nope", 2, "error: no such command 'nope'\nhint: see vidattn models --help"),
     ("classify", 2, "error: missing argument 'INPUT'\nhint: see vidattn classify --help"),
+    ("segment a.mp4 --cuts", 2, "requires an argument\nhint: see vidattn segment --help"),
+    ("models export x --layout", 2, "hint: see vidattn models export --help"),
     ("segment a.mp4 --nope", 2, "error: no such option: --nope"),
     ("segment x --smooth x", 2, "error: invalid value for '--smooth': 'x' is not one of 'auto'"),
     ("segment -a-.mp4", 2, "hint: name the file ./-a-.mp4\n"),

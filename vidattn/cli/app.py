@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from vidattn.cli.grouping import Sections, grouped
+from vidattn.cli.grouping import Misused, Sections, grouped
 from vidattn.errors import UsageError
 from vidattn.io.files import is_file
 
@@ -102,9 +102,6 @@ PLAIN_WORDS = {
     "Input should be less than or equal to": "must be at most",
 }
 """What typer says of invalid values through pydantic, and what we say."""
-
-Misused: type[Any] = typer.BadParameter.__mro__[1]
-"""The error of typer for invalid command lines, which it does not export."""
 
 
 def run(words: Sequence[str]) -> int:

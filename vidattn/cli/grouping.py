@@ -19,6 +19,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
+Misused: type[Any] = typer.BadParameter.__mro__[1]
+"""The error of typer for invalid command lines, which it does not export."""
+
 
 class Group:
     """A section of `--help`: options for fields of a dataclass, which supplies all defaults. An
@@ -104,6 +107,14 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 class Sections(TyperCommand):
     """A command whose `--help` lists options in titled sections, in the order of its signature;
     untitled options come last. Arguments are shown by name alone: INPUT..."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words after the command; all errors say which command it is."""
+        try:
+            return super().parse_args(ctx, args)
+        except Misused as error:
+            error.ctx = error.ctx or ctx
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the first line after the command."""
