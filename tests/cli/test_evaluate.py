@@ -56,6 +56,16 @@ def test_a_dump_gives_every_metric_without_a_model(
     )
 
 
+def test_a_warning_is_printed_once(quick: Run, clips: Path, model: Path) -> None:
+    boxes = Path("boxes.csv")
+    boxes.write_text("video,frame,x,y,w,h\nwalk/0.mp4,0,1,1,20,20\n")
+    command = ("eval", "-m", model, "--dataset", clips, "--crop", boxes, "--device", "cpu")
+    done = quick(*command, "--dump", "scores.npz", code=4)
+    warning = "boxes.csv: no boxes of 4 of 5 videos"
+    assert (done.stderr.count(warning), done.stdout.count(warning)) == (1, 0)
+    assert quick("eval", "--from-dump", "scores.npz", code=4).stdout.count(warning) == 1
+
+
 def test_a_dump_needs_no_torch(quick: Run, clips: Path, model: Path, tmp_path: Path) -> None:
     command = ("eval", "-m", model, "--dataset", clips, "--device", "cpu", "-q")
     quick(*command, "--dump", "scores.npz", code=4)

@@ -194,6 +194,8 @@ class DatasetRun:
     classifier: Classifier | None = None
     published: str = ""
     """Scores on this dataset according to the model card."""
+    warned: tuple[str, ...] = ()
+    """Warnings of the result that were printed before the work."""
 
     def reload(self, path: Path) -> Predictions:
         """Saved predictions; loads the model only to save it with a temperature."""
@@ -330,7 +332,8 @@ class DatasetRun:
                 runtime=replace(self.runtime, device=str(world.device)),
                 limits=self.limits,
             )
-            for text in evaluator.warnings:
+            self.warned = evaluator.warnings
+            for text in self.warned:
                 self.console.warn(text)
             videos = evaluator.predict((world.rank, world.size), self._workers())
             with self.console.progress(name, -(-count // world.size)) as bar:
@@ -358,7 +361,9 @@ class DatasetRun:
         if as_json:
             self.console.emit(dumps(document))
         else:
-            self.console.lines(metrics.metric_lines(document, self.published))
+            new = [text for text in document.get("warnings", ()) if text not in self.warned]
+            shown = {**document, "warnings": new}
+            self.console.lines(metrics.metric_lines(shown, self.published))
             if "calibration" in document:
                 self.console.lines(metrics.calibration_lines(document["calibration"]))
         if written:
