@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Run
+from tests.helpers import Run, write_video
 from vidattn import weights
 from vidattn.data.embedding_cache import open_store
 from vidattn.io.cache import open_checks
@@ -127,6 +127,21 @@ def test_a_model_is_calibrated_once_for_int8(
         "models", "export", "mine.safetensors", "--layout", "vidattn", "-o", "again.safetensors"
     )
     assert (tmp_path / "again.safetensors").read_bytes() == first
+
+
+@pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
+def test_a_calibration_names_what_it_could_not_read_and_few_clips(
+    quick: Run, model: Path, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "walk.mp4", seconds=4)
+    data = bytearray(video.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 300] = bytes(300)
+    video.write_bytes(data)
+    words = ("--layout", "vidattn", "--int8", video, "-o", "mine.safetensors")
+    lines = quick("models", "export", model, *words).stderr.splitlines()
+    assert any(x.startswith(f"warning: {video}: ") and "not seen (E_DECODE)" in x for x in lines)
+    assert any(" calibration clips: a calibration is for videos like its own" in x for x in lines)
 
 
 def test_the_cache_is_counted_and_cleared(quick: Run, tmp_path: Path) -> None:

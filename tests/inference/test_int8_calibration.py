@@ -1,9 +1,10 @@
-"""A model that was calibrated for int8 needs no window of a video for a precision check."""
+"""A model that was calibrated for int8 compares no window of a video like its own with float32."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from torch import Tensor
 import vidattn
 from tests.helpers import tiny_classifier
 from tests.inference.test_check_cache import other_weights
-from vidattn.errors import InputError, WeightsError
+from vidattn.data.windowing import Windowing
+from vidattn.errors import InputError, UsageError, WeightsError
 from vidattn.inference import precision_check, scorer
 from vidattn.inference.embed import Embedder
 from vidattn.inference.precision_check import calibrate_int8
 from vidattn.inference.scorer import Scorer
+from vidattn.models import int8
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.models.int8 import can_multiply_int8
@@ -32,7 +35,9 @@ INT8 = Runtime("cpu", "int8", batch_size=2)
 
 @pytest.fixture
 def clips() -> list[Tensor]:
-    return list(torch.randn(5, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0)))
+    """Of noise like that of `frames`, and of more contrast."""
+    noise = torch.rand(5, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
+    return list(noise * torch.linspace(4, 9, 5)[:, None, None, None, None])
 
 
 @pytest.fixture
@@ -54,17 +59,19 @@ def is_checked_on_windows(frames: np.ndarray, classifier: Classifier) -> bool:
     return "windows" in segment(frames, classifier).model.extra["int8"]
 
 
-@pytest.mark.parametrize("call", [vidattn.segment, vidattn.classify])
-def test_a_video_is_opened_once(
+@pytest.mark.parametrize("call", [vidattn.segment, partial(vidattn.classify, sampling="dense")])
+def test_a_video_is_opened_once_where_tokens_have_ranges_of_their_own(
     call: Callable[..., Timeline], calibrated: Classifier, video: Path
 ) -> None:
+    assert calibrated.int8 is not None
+    tokens = replace(calibrated, int8=replace(calibrated.int8, ranges=()))
     opened = []
 
     def opening(*given: Any, **named: Any) -> vidattn.video.Video:
         opened.append(given)
         return vidattn.open_video(*given, **named)
 
-    for classifier, times in ((calibrated, 1), (replace(calibrated, int8=None), 2)):
+    for classifier, times in ((tokens, 1), (calibrated, 2)):
         opened.clear()
         call(video, classifier, runtime=INT8, opening=opening)
         assert len(opened) == times
@@ -88,7 +95,7 @@ def test_scores_are_those_of_a_calibration_on_the_same_clips(
     file = vidattn.save(calibrate_int8(plain, clips), tmp_path / "model.safetensors")
     expected, _ = Scorer(plain, INT8).calibrated(clips)
     for one, other in zip(Scorer(vidattn.load(file), INT8)(clips), expected(clips), strict=True):
-        assert torch.equal(one, other)
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
 def test_scores_do_not_depend_on_the_rest_of_the_video(
@@ -120,9 +127,49 @@ def test_a_model_that_has_changed_is_checked_on_windows(
     assert vidattn.load(vidattn.save(changed, tmp_path / "model.safetensors")).int8 is None
 
 
-def test_other_labels_and_areas_need_no_other_calibration(
-    calibrated: Classifier, frames: np.ndarray
+def test_a_video_that_shows_more_than_the_calibration_is_checked_on_windows(
+    frames: np.ndarray,
 ) -> None:
+    dim = list(0.1 * torch.rand(8, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0)))
+    calibrated = calibrate_int8(tiny_classifier(), dim)
+    assert calibrated.int8 is not None
+    assert calibrated.int8.ranges
+    timeline = segment(frames, calibrated)
+    plain = segment(frames, replace(calibrated, int8=None))
+    assert timeline.model.extra == plain.model.extra
+    np.testing.assert_array_equal(timeline.scores, plain.scores)
+    assert any("the video shows more than the calibration" in x for x in timeline.warnings)
+
+
+def test_layers_keep_no_range_that_could_move_unclear_windows_too_far(
+    clips: list[Tensor],
+) -> None:
+    sharp = calibrate_int8(replace(tiny_classifier(), temperature=1e-4), clips[:1])
+    assert sharp.int8 is not None
+    assert sharp.int8.max_difference <= precision_check.SLIGHT
+    assert not sharp.int8.ranges
+
+
+@pytest.mark.parametrize("keywords", [{"windowing": Windowing(frames=5)}, {"window": 3.0}])
+def test_clips_of_other_frames_or_steps_are_checked_on_windows(
+    keywords: dict[str, Any], calibrated: Classifier, frames: np.ndarray
+) -> None:
+    assert "windows" in segment(frames, calibrated, **keywords).model.extra["int8"]
+
+
+def test_a_model_that_cannot_run_in_int8_is_refused_by_the_name_of_the_option(
+    clips: list[Tensor],
+) -> None:
+    other = replace(tiny_classifier(), model=torch.nn.Flatten())
+    with pytest.raises(UsageError, match=r"^--int8: unnamed: this kind of model cannot") as caught:
+        calibrate_int8(other, clips)
+    assert caught.value.hint == "leave --int8 out"
+
+
+def test_other_labels_and_areas_need_no_other_calibration(
+    calibrated: Classifier, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "SLACK", 0.2)  # half of the picture, enlarged, is another noise
     named = replace(calibrated, labels=("x", "y", "z"), threshold=0.5)
     assert not is_checked_on_windows(frames, named.look_at("0%,0%,50%,100%"))
 
@@ -154,13 +201,18 @@ def test_a_model_that_loses_too_much_is_refused(
     assert "leave --int8 out" in str(caught.value.hint)
 
 
-def test_ranges_of_other_layers_are_refused(calibrated: Classifier, frames: np.ndarray) -> None:
+def test_ranges_of_other_layers_are_refused(
+    calibrated: Classifier, frames: np.ndarray, tmp_path: Path
+) -> None:
     assert calibrated.int8 is not None
     first, *others = calibrated.int8.ranges
     for ranges in ((*others, replace(first, layer="head")), tuple(others)):
         lying = replace(calibrated, int8=replace(calibrated.int8, ranges=ranges))
         with pytest.raises(WeightsError, match=r"of other layers than the model has: blocks\.0"):
             segment(frames, lying)
+        path = vidattn.save(lying, tmp_path / "lying.safetensors")
+        with pytest.raises(WeightsError, match=f"^{path}: its int8 calibration is of other"):
+            segment(frames, vidattn.load(path))
 
 
 def test_embeddings_of_another_calibration_are_other_ones(calibrated: Classifier) -> None:

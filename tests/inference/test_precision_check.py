@@ -95,7 +95,9 @@ def test_a_large_difference_is_refused(video: MemoryVideo, monkeypatch: pytest.M
 @here
 def test_other_models_have_no_int8_form(video: MemoryVideo) -> None:
     other = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 32 * 32, 2)), CLIP, ("a", "b"))
-    with pytest.raises(UsageError, match="--precision int8: not for a Sequential"):
+    with pytest.raises(
+        UsageError, match="unnamed: this kind of model cannot run in 8-bit integers"
+    ):
         stream.segment(video, other, runtime=INT8, overlap=0.0)
 
 

@@ -142,5 +142,5 @@ def test_networks_of_convolutions_embed_run_in_bf16_and_refuse_int8(name: str) -
     with torch.no_grad():
         vectors = model.embeddings(torch.stack(clips))  # type: ignore[arg-type]
     torch.testing.assert_close(both, torch.cat([exact, vectors], dim=1), rtol=0, atol=1e-5)
-    with pytest.raises(UsageError, match="--precision int8: not for a"):
+    with pytest.raises(UsageError, match="cannot run in 8-bit integers"):
         Scorer(classifier, Runtime("cpu", "int8"))

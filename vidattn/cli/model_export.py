@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vidattn.cli.model_loading import save_fitted
 from vidattn.errors import InputError, UsageError
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +29,10 @@ SUFFIXES: dict[Layout, tuple[str, ...]] = {
 """The endings of what each layout writes; none: a folder."""
 MOST_CLIPS = 32
 """Clips of the videos for calibration, spread over all of them."""
+FEW_CLIPS = 8
+"""Fewer clips say little about other videos."""
+MOST_SPANS = 20
+"""Unreadable spans of a video that are named."""
 
 
 def require_layout(
@@ -52,16 +57,19 @@ def export(
     source: str,
     dynamic_frames: bool = False,
     calibration: Sequence[str] = (),
+    warn: Callable[[str], None] = lambda _: None,
 ) -> GraphCheck | PrecisionCheck | None:
-    """Write a model in a layout. source: the name or path it was loaded from.
+    """Write a model in a layout. source: the name or path it was loaded from. warn: takes what is
+    wrong with the videos for calibration.
 
     Returns how 8-bit integers or the graph of another runtime were checked.
     """
     from vidattn import weights
     from vidattn.weights import graph_export
 
+    clips = read_clips(classifier, calibration, warn) if calibration else []
     if layout == "vidattn":
-        return save_calibrated(classifier, output, source, calibration)
+        return save_calibrated(classifier, output, source, clips)
     if layout in ("official", "hf"):
         (weights.save_official if layout == "official" else weights.save_hf)(classifier, output)
         return None
@@ -70,29 +78,28 @@ def export(
     if layout == "onnx":
         return graph_export.save_onnx(classifier, output, dynamic_frames=dynamic_frames)
     return graph_export.save_openvino(
-        classifier,
-        output,
-        dynamic_frames=dynamic_frames,
-        calibration=read_clips(classifier, calibration) if calibration else (),
+        classifier, output, dynamic_frames=dynamic_frames, calibration=clips
     )
 
 
 def save_calibrated(
-    classifier: Classifier, output: Path, source: str, calibration: Sequence[str]
+    classifier: Classifier, output: Path, source: str, clips: Sequence[Tensor]
 ) -> PrecisionCheck | None:
-    """Write a file of ours, calibrated on videos if there are any. Arguments as of `export`."""
+    """Write a file of ours, calibrated on clips [3, T, H, W] if there are any."""
     from vidattn.inference.precision_check import PrecisionCheck, calibrate_int8
 
-    if calibration:
-        classifier = calibrate_int8(classifier, read_clips(classifier, calibration))
+    if clips:
+        classifier = calibrate_int8(classifier, clips)
     save_fitted(classifier, output, source)
     found = classifier.int8_calibration()
     return None if found is None else PrecisionCheck.of_calibration(found)
 
 
-def read_clips(classifier: Classifier, paths: Sequence[str]) -> list[Tensor]:
+def read_clips(
+    classifier: Classifier, paths: Sequence[str], warn: Callable[[str], None]
+) -> list[Tensor]:
     """Clips [3, T, H, W] spread over videos. Raises InputError where none can be read."""
-    from vidattn.data.frames import readable_end, view_clips
+    from vidattn.data.frames import file_start, readable_end, view_clips
     from vidattn.data.plan import plan_views
     from vidattn.types import Window
     from vidattn.video import open_video
@@ -106,6 +113,14 @@ def read_clips(classifier: Classifier, paths: Sequence[str]) -> list[Tensor]:
             planned = plan_views(video.times, region, clip, frames=frames, mode="dense")
             found = view_clips(video, planned.views, clip)
             clips += [one for one in found if one is not None]
+            for lost in video.unreadable[:MOST_SPANS]:
+                span = lost.window.shift(file_start(video))
+                warn(f"{path}: {span.start:.2f} to {span.stop:.2f} s not seen ({lost.code})")
+            if (more := len(video.unreadable) - MOST_SPANS) > 0:
+                warn(f"{path}: {count_noun(more, 'more span')} not seen")
     if not clips:
         raise InputError(f"{paths[0]}: has no clip to calibrate with")
+    if len(clips) < FEW_CLIPS:
+        few = count_noun(len(clips), "calibration clip")
+        warn(f"{few}: a calibration is for videos like its own; add longer ones with --int8")
     return clips[:MOST_CLIPS]

@@ -1,6 +1,7 @@
 """Low precision against float32: bf16 on a drawn clip, int8 on some windows of a video.
 
-A model that was calibrated for int8 needs no such windows: what was found is part of it.
+A model that was calibrated for int8 has what was found in it. Its windows are compared only where
+the video shows more than the clips that calibrated it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from vidattn.data import transforms
 from vidattn.data.frames import view_clips
 from vidattn.data.motion.scene import draw_surface
 from vidattn.data.motion.textures import DrawnTextures
-from vidattn.errors import InputError
+from vidattn.errors import InputError, UsageError
 from vidattn.inference.events import Scores
 from vidattn.inference.scorer import Scorer
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Precision, Runtime
-from vidattn.models.int8 import list_ranges, token_levels
+from vidattn.models.int8 import are_within, list_ranges, token_levels
 from vidattn.types import View
 from vidattn.video import Video
 
@@ -42,6 +43,8 @@ TOLERANCE = 0.1
 WORSE, SLIGHT = 2.0, 0.01
 """One range for all tokens of a layer may move scores so many times as far as a range for each
 token, or so far, before the slower way is taken."""
+LIKELY = 5
+"""Labels of a clip among which another clip could be undecided."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class PrecisionCheck:
     ranges: Ranges | None = None
     """Of int8: whether all tokens of a layer share a range of values."""
     source: ClipSource = "drawn_clips"
+    reason: str = ""
+    """Why windows are checked although the model is calibrated."""
 
     @classmethod
     def of_calibration(cls, found: Int8Calibration) -> PrecisionCheck:
@@ -82,6 +87,7 @@ class PrecisionCheck:
         return (
             f"{self.precision} beside float32 in {where}: same best label in {self.same_label}, "
             f"scores differ by {self.max_difference:.4f} at most"
+            + (f"; checked since {self.reason}" if self.reason else "")
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,31 +132,43 @@ def check_windows(
     """Compare `scorer`, in int8, with float32 on a few of `views`; None if none decodes.
 
     The scorer returned has one range of values for all tokens of a layer, calibrated on these
-    views, unless that agrees clearly worse than a range for each token. Raises InputError when it
-    is too far off, see TOLERANCE.
+    views, unless that agrees clearly worse than a range for each token. A calibrated scorer is
+    returned as it is, and not compared, if these views stay within its ranges. Raises InputError
+    when it is too far off, see TOLERANCE.
     """
+    found, reason = scorer.calibration, ""
     count = min(MAX_VIEWS, max(1, len(views) // VIEWS_PER_CHECK))
     # Between the ends, which are often black.
     places = np.linspace(0, len(views) - 1, count + 2)[1:-1].round().astype(int).tolist()
     views = [views[place] for place in places]
     clips = [clip for clip in view_clips(video, views, classifier.clip) if clip is not None]
+    if found is not None:
+        plain = scorer.uncalibrated()
+        if are_within(list_ranges(plain.calibrated(clips)[0].model), found.ranges):
+            return scorer, PrecisionCheck.of_calibration(found)
+        scorer, reason = plain, "the video shows more than the calibration"
     if not clips:
         return scorer, None
     scorer, check = _choose_ranges(clips, classifier, scorer, runtime, "windows")
+    check = replace(check, reason=reason)
     _require_passed(check, video.path, "--precision int8")
     return scorer, check
 
 
 def calibrate_int8(classifier: Classifier, clips: Sequence[Tensor]) -> Classifier:
     """The same model with the ranges of its layers in 8-bit integers, and how these agree with
-    float32 on clips [3, T, H, W] of real videos, so that `--precision int8` checks no windows.
+    float32 on clips [3, T, H, W] of real videos, so that `--precision int8` compares no windows of
+    videos like these.
 
     For `vidattn.save`. Raises UsageError where int8 is impossible, InputError when it is too far
     off, see TOLERANCE.
     """
     runtime, card = Runtime("cpu", "int8"), replace(classifier.card, sha256="")
     classifier = replace(classifier, int8=None, card=card)
-    scorer = Scorer(classifier, runtime)
+    try:
+        scorer = Scorer(classifier, runtime)
+    except UsageError as error:
+        raise UsageError(f"--int8: {error.message}", hint="leave --int8 out") from None
     scorer, check = _choose_ranges(clips, classifier, scorer, runtime, "calibration_clips")
     _require_passed(check, card.name, "--int8")
     found = Int8Calibration(
@@ -173,18 +191,35 @@ def _choose_ranges(
 ) -> tuple[Scorer, PrecisionCheck]:
     """Of `scorer` and the one with a range of values for each layer, the better one."""
 
-    def score(scorer: Scorer) -> Scores:
-        return _scores(classifier, [scorer([clip])[0] for clip in clips])
+    def run(scorer: Scorer) -> list[Tensor]:
+        return [scorer([clip])[0] for clip in clips]
 
-    exact = score(_exact(classifier, runtime))
+    exact_logits = run(_exact(classifier, runtime))
+    exact = _scores(classifier, exact_logits)
     calibrated, logits = scorer.calibrated(clips)
     result = _compare("int8", exact, _scores(classifier, logits), "token", source)
-    faster = _compare("int8", exact, score(calibrated), "layer", source)
-    if faster.same_label >= result.same_label and faster.max_difference <= max(
-        WORSE * result.max_difference, SLIGHT
+    logits = run(calibrated)
+    faster = _compare("int8", exact, _scores(classifier, logits), "layer", source)
+    if (
+        faster.same_label >= result.same_label
+        and faster.max_difference <= max(WORSE * result.max_difference, SLIGHT)
+        and _possible_difference(classifier, exact_logits, logits) <= TOLERANCE
     ):
         return calibrated, faster
     return scorer, result
+
+
+def _possible_difference(
+    classifier: Classifier, exact: Sequence[Tensor], logits: Sequence[Tensor]
+) -> float:
+    """How far the same differences of logits could move a score of an undecided clip, in which
+    scores follow logits more closely than in a clear one."""
+    rows = torch.stack(list(exact))
+    likely = rows.topk(min(LIKELY, rows.shape[1])).indices
+    errors = ((torch.stack(list(logits)) - rows) / classifier.temperature).gather(1, likely)
+    if classifier.activation == "sigmoid":
+        return float((errors.abs().max() / 4).tanh())
+    return float(((errors.amax(1) - errors.amin(1)).max() / 4).tanh())
 
 
 def _require_passed(check: PrecisionCheck, name: str, option: str) -> None:

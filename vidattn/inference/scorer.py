@@ -78,10 +78,10 @@ class Scorer:
                 raise UsageError(
                     "--compile does not work with --precision int8", hint="leave one of them out"
                 )
-            self.model = _int8_model(classifier)
+            self.model = self._uncalibrated = _int8_model(classifier)
             self.calibration = _find_calibration(classifier)
             if self.calibration is not None and self.calibration.ranges:
-                ranges, name = self.calibration.ranges, classifier.card.name
+                ranges, name = self.calibration.ranges, classifier.path or classifier.card.name
                 self.model = use_ranges(self.model, ranges, name)
         elif self.device.type == "cuda" or (
             self.device.type == "cpu" and (self.precision == "fp32" or has_bf16_instructions())
@@ -128,6 +128,13 @@ class Scorer:
 
         scorer._use(calibrate(self.model, run))
         return scorer, logits
+
+    def uncalibrated(self) -> Scorer:
+        """The same scorer in int8 without the calibration of its classifier."""
+        scorer = copy.copy(self)
+        scorer.calibration = None
+        scorer._use(self._uncalibrated)
+        return scorer
 
     def batch_size(self, frames: int) -> int:
         """The number of clips of so many frames to score at once."""
@@ -250,7 +257,8 @@ def _int8_model(classifier: Classifier) -> nn.Module:
         raise UsageError("this build of torch cannot multiply 8-bit integers", hint=hint)
     model = classifier.fused_model(torch.int8)
     if model is classifier.model:
-        raise UsageError(f"--precision int8: not for a {type(model).__name__}", hint=hint)
+        name = classifier.card.name
+        raise UsageError(f"{name}: this kind of model cannot run in 8-bit integers", hint=hint)
     return model
 
 

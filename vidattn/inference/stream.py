@@ -6,6 +6,7 @@ timeline. Memory is set by the window, not by the length of the file.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -66,6 +67,8 @@ __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "seg
 
 T = TypeVar("T")
 Source = str | os.PathLike[str] | Video
+SAME_STEP = 1e-3
+"""Relative difference by which the steps of two plans are rounded."""
 
 
 def stream(
@@ -101,7 +104,7 @@ def stream(
     with _opened(source, classifier.clip, runtime, opening) as video:
         planned = _planned(video, classifier, windowing)
         seen = tuple((window,) for window in planned.seen)
-        scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
+        scorer, check = _check(source, planned, classifier, scorer, runtime, opening)
         shots = ShotDetector(video.times, planned.views)
         started = _started(video, classifier, planned.windows, seen, planned, scorer, check)
         yield (started := replace(started, shots=shots))
@@ -236,7 +239,7 @@ def classify(
         region = _region(video, asked.start, asked.end)
         views, given = as_views(views), (video.times, region, classifier.clip)
         planned = plan.plan_views(*given, frames=asked.frames, mode=sampling, views=views)
-        scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
+        scorer, check = _check(source, planned, classifier, scorer, runtime, opening)
         seen = (planned.seen,)
         started = _started(video, classifier, (region,), seen, planned, scorer, check)
         logits: list[Tensor] = []
@@ -294,7 +297,7 @@ def _started(
 
 def _check(
     source: Source,
-    views: Sequence[View],
+    planned: plan.WindowPlan | plan.ViewPlan,
     classifier: Classifier,
     scorer: Scorer,
     runtime: Runtime,
@@ -302,16 +305,21 @@ def _check(
 ) -> tuple[Scorer, PrecisionCheck | None]:
     """A scorer that is precise enough, and the check; None where none is needed.
 
-    Where `auto` chose too few bits, it computes in float32. For int8 without a calibration the
-    video is opened anew, so that frames that do not decode are reported in their place later.
+    Where `auto` chose too few bits, it computes in float32. A calibration for int8 counts for the
+    frames and the step of its clips. Unless each token has a range of its own in it, the video is
+    opened anew, so that frames that do not decode are reported in their place later.
     """
     if not needs_check(scorer, runtime):
         return scorer, None
-    if scorer.calibration is not None:
-        return scorer, PrecisionCheck.of_calibration(scorer.calibration)
     if scorer.precision == "int8":
+        clip, asked = classifier.clip, planned.settings
+        steps = asked.step_seconds or 0.0, clip.step_seconds or 0.0
+        if asked.frames != clip.frames or not math.isclose(*steps, rel_tol=SAME_STEP):
+            scorer = scorer.uncalibrated()
+        elif scorer.calibration is not None and not scorer.calibration.ranges:
+            return scorer, PrecisionCheck.of_calibration(scorer.calibration)
         with _opened(source, classifier.clip, runtime, opening) as video:
-            return check_windows(video, views, classifier, scorer, runtime)
+            return check_windows(video, planned.views, classifier, scorer, runtime)
     check = find_or_check(classifier, scorer, runtime)
     if check.passed:
         return scorer, check

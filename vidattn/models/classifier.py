@@ -95,6 +95,8 @@ class Classifier:
     warnings: tuple[str, ...] = ()
     """What whoever reads a result must know first, such as that this model stands in for another
     one; part of every timeline, and of no weights file."""
+    path: str = field(default="", compare=False)
+    """Of the file or folder it was read from, for messages; empty for other models."""
     _fused: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -23,6 +23,9 @@ from vidattn.errors import WeightsError
 WEIGHT_LEVELS = 127
 FULL, HALF = 255, 127
 """Steps from the least to the largest value of a token."""
+SLACK = 0.05
+"""Share of its width by which values may leave a range. With it, motion-tiny was off by at most
+0.086 in 72 pairs of a calibration and a video; without, by up to 0.31."""
 
 
 def can_multiply_int8() -> bool:
@@ -161,6 +164,18 @@ def calibrate(model: nn.Module, run: Callable[[nn.Module], object]) -> nn.Module
 def list_ranges(model: nn.Module) -> tuple[LayerRange, ...]:
     """The ranges that `calibrate` gave to the layers of a model."""
     return tuple(layer.range for layer in _layers(model) if layer.range is not None)
+
+
+def are_within(inner: Iterable[LayerRange], outer: Iterable[LayerRange]) -> bool:
+    """Whether ranges leave others of the same layers by at most SLACK of their width."""
+    known = {one.layer: one for one in outer}
+
+    def fits(one: LayerRange) -> bool:
+        wide = known[one.layer]
+        slack = SLACK * (wide.most - wide.least)
+        return wide.least - slack <= one.least and one.most <= wide.most + slack
+
+    return all(map(fits, inner))
 
 
 def use_ranges(model: nn.Module, ranges: Iterable[LayerRange], where: str) -> nn.Module:

@@ -56,6 +56,7 @@ def load(
     if text.startswith(hf_models.PREFIX):
         return _load_hf_model(text, offline, frame_step)
     classifier = _load_named(name_or_path, offline, announce, progress)
+    classifier.path = text if exists(Path(text)) else ""
     if frame_step is None:
         return classifier
     return replace(classifier, clip=replace(classifier.clip, step_seconds=frame_step))

@@ -231,6 +231,7 @@ def export_model(
         source=model,
         dynamic_frames=dynamic_frames,
         calibration=calibration,
+        warn=console.warn,
     )
     if check is not None:
         console.note(str(check))
