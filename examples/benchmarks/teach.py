@@ -109,13 +109,12 @@ def mean_recall(guess: np.ndarray, truth: np.ndarray, rows: np.ndarray) -> float
 def score_taught(labels: str, row: str) -> tuple[float, str]:
     """Mean class accuracy of what `teach` measures, with its interval and the head."""
     backbone = vidattn.load("motion-tiny")
-    seed = int(row.removeprefix("random-")) if row.startswith("random-") else 0
     if row.startswith("random-"):
-        torch.manual_seed(seed)
+        torch.manual_seed(int(row.removeprefix("random-")))
         model = build_model(backbone.model.config).eval()
         backbone = Classifier(model, backbone.clip, backbone.labels)
     flow: Any = {"teach": "auto", "teach-flow": "on"}.get(row, "off")
-    taught = vidattn.teach(labels, None, backbone, options=TeachOptions(flow=flow, seed=seed))
+    taught = vidattn.teach(labels, None, backbone, options=TeachOptions(flow=flow))
     low, high = taught.metrics.intervals["mean_class"]
     head = taught.report["head"]
     return taught.metrics.values["mean_class"], f"{100 * low:.0f} to {100 * high:.0f}, {head}"

@@ -49,7 +49,7 @@ def taught(backbone: ModelConfig | FlowConfig = TIMESFORMER, **changes: object) 
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda config: config.kind)
-@pytest.mark.parametrize("head", ["linear", "neighbors", "kernel", "attention"])
+@pytest.mark.parametrize("head", ["linear", "neighbors", "kernel"])
 def test_every_backbone_carries_every_head(backbone: ModelConfig | FlowConfig, head: str) -> None:
     model = taught(backbone, head=head, pieces=2, levels=(1, 2), examples=5)
     clips = torch.randn(3, 3, 8, 32, 32)
@@ -77,6 +77,15 @@ def test_levels_compare_parts_of_a_window() -> None:
     first, second = tokens[:, :32], tokens[:, 32:]
     expected = torch.cat([(first + second) / 2, first, second], dim=1)
     torch.testing.assert_close(super(type(model.head), model.head).forward(tokens), expected)
+
+
+def test_level_0_is_the_mean_and_the_spread_of_tokens_wherever_they_are() -> None:
+    model = taught(pieces=2, levels=(0,), grid=1)
+    tokens = torch.randn(3, 4, 32)  # of two pieces with two cells each
+    pool = super(type(model.head), model.head).forward
+    expected = torch.cat([tokens.mean(1), tokens.std(1, correction=0)], dim=1)
+    torch.testing.assert_close(pool(tokens.flatten(1)), expected)
+    torch.testing.assert_close(pool(tokens.flip(1).flatten(1)), expected)
 
 
 def test_heads_compare_shares_of_motion_whatever_its_amount() -> None:

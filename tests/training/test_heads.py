@@ -30,7 +30,7 @@ def windows(count: int = 60, activation: Activation = "softmax") -> TrainingWind
 def test_every_head_learns_what_is_easy(activation: Activation) -> None:
     data = windows(activation=activation)
     choices = list_choices(CONFIG, len(data.vectors))
-    assert {choice.head for choice in choices} == {"linear", "neighbors", "attention"}
+    assert {choice.head for choice in choices} == {"linear", "neighbors"}
     for choice in choices:
         head = fit_head(choice, choice.configure(CONFIG, 60), SHAPE, data)
         right = apply_head(head, data.vectors).argmax(1) == data.truth.argmax(1).numpy()
@@ -91,16 +91,6 @@ def test_a_rare_label_weighs_more_when_balanced() -> None:
     assert replace(several, balance=True).loss(logits) > several.loss(logits)
 
 
-def test_the_same_seed_gives_the_same_attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "EPOCHS", 2)
-    data, choice = windows(), HeadChoice("attention")
-    fits = [
-        apply_head(fit_head(choice, choice.configure(CONFIG, 60), SHAPE, data), data.vectors)
-        for _ in range(2)
-    ]
-    np.testing.assert_array_equal(*fits)
-
-
 @pytest.mark.slow
 def test_a_hundred_thousand_windows_fit_into_memory() -> None:
     resource = pytest.importorskip("resource")
@@ -112,11 +102,3 @@ def test_a_hundred_thousand_windows_fit_into_memory() -> None:
     head = fit_head(choice, replace(CONFIG, classes=10, pieces=1), (1, 1, 768), data)
     assert (apply_head(head, vectors).argmax(1) == truth.argmax(1).numpy()).mean() > 0.9
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # kilobytes
-
-
-def test_attention_that_saw_no_windows_gives_finite_logits() -> None:
-    data, three = windows(0), windows(3)
-    for choice in list_choices(CONFIG, 60):
-        if choice.head == "attention":
-            head = fit_head(choice, choice.configure(CONFIG, 3), SHAPE, data)
-            assert np.isfinite(apply_head(head, three.vectors)).all()

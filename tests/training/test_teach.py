@@ -21,7 +21,7 @@ from vidattn.errors import DataError, UsageError, VideoError
 from vidattn.inference import embed
 from vidattn.models.classifier import Classifier
 from vidattn.models.flow import FlowHistogram
-from vidattn.training import heads, taught_data
+from vidattn.training import taught_data
 from vidattn.types import Item
 from vidattn.video import Prefetcher
 
@@ -57,7 +57,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _cached(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("VIDATTN_CACHE", str(cache))
-    monkeypatch.setattr(heads, "EPOCHS", 2)
 
 
 def test_a_sample_that_one_view_cannot_read_counts_in_none(
@@ -445,7 +444,6 @@ def lit(folder: Path, name: str, levels: list[int], seed: int) -> Path:
 def test_correcting_ten_windows_and_teaching_again_helps_on_other_videos(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heads, "EPOCHS", 30)  # enough to learn what is in the list
     # Nights are dark in the forty windows that are labeled first, and by a lamp everywhere else.
     rows, rng = ["path,label,start,end"], np.random.default_rng(0)
     for number in range(4):

@@ -134,7 +134,7 @@ def test_a_taught_model_is_a_graph_unless_it_zooms(
     save: Callable[..., Any], tmp_path: Path
 ) -> None:
     given = classifier_of(TimeSformerConfig(**VIT))
-    config = TaughtConfig(given.model.config, 3, frames=4, size=32, head="attention", grid=4)
+    config = TaughtConfig(given.model.config, 3, frames=4, size=32, grid=4, levels=(0, 1))
     taught = replace(given, model=TaughtModel(config, given.model).eval())
     assert save(taught, tmp_path / "model").max_difference < 1e-4
     flow = TaughtConfig(FlowConfig(size=32), 3, 2, frames=2, size=32, grid=0, levels=(1, 2))

@@ -313,15 +313,12 @@ class TaughtConfig:
     """Whether it sees the square in which the window moves, instead of all of the frame."""
     grid: int = 1
     """Rows and columns of the mean patch tokens of a piece, beside its class token; 0 is none."""
-    head: Literal["linear", "neighbors", "kernel", "attention"] = "linear"
+    head: Literal["linear", "neighbors", "kernel"] = "linear"
     levels: tuple[int, ...] = (1,)
-    """The parts of a window, from coarse to fine, whose mean tokens a head compares; the head
-    "attention" weighs all tokens instead."""
+    """The parts of a window, from coarse to fine, whose mean tokens a head compares; 0 is
+    the mean and the standard deviation of all tokens, wherever and whenever they are."""
     examples: int = 0
     """Stored windows of the heads "neighbors" and "kernel"."""
-    width: int = 64
-    """Of the head "attention"."""
-    heads: int = 4
 
     @property
     def depth(self) -> int:
@@ -329,8 +326,8 @@ class TaughtConfig:
         return self.backbone.depth
 
     def __post_init__(self) -> None:
-        require_shape("taught", self, "classes pieces frames size width heads", ("width", "heads"))
+        require_shape("taught", self, "classes pieces frames size")
         if not (0 <= self.grid <= 64 and 0 <= self.examples <= MAX_COUNT):
             raise RecipeError("taught.grid must lie in [0, 64], taught.examples be 0 or more")
-        if not (0 < len(self.levels) <= 8 and all(0 < n <= self.pieces for n in self.levels)):
-            raise RecipeError("taught.levels must be 1 to 8 numbers from 1 to taught.pieces")
+        if not (0 < len(self.levels) <= 8 and all(0 <= n <= self.pieces for n in self.levels)):
+            raise RecipeError("taught.levels must be 1 to 8 numbers from 0 to taught.pieces")

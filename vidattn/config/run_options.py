@@ -89,4 +89,3 @@ class TeachOptions:
     balance: bool = False
     """Whether rare labels weigh more."""
     group_by: str = ""
-    seed: int = 0

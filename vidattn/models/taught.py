@@ -160,16 +160,23 @@ class PooledTokens(nn.Module):
         self.levels, self.shape = config.levels, shape
         self.counts = isinstance(config.backbone, FlowConfig)
         self.in_features = shape[0] * shape[1] * shape[2]
-        self.width = sum(config.levels) * shape[1] * shape[2]
+        self.width = sum(n * shape[1] * shape[2] if n else 2 * shape[2] for n in config.levels)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """See the class."""
         pieces = rearrange(embeddings, "b (p d) -> b p d", p=self.shape[0])
-        parts = [part.mean(1) for n in self.levels for part in pieces.tensor_split(n, dim=1)]
+        parts = [part for n in self.levels for part in self._pool(pieces, n)]
         means = torch.cat(parts, dim=1)
         if not self.counts:
             return means
         return (means / means.sum(1, keepdim=True).clamp(min=1e-6)).sqrt()
+
+    def _pool(self, pieces: Tensor, level: int) -> list[Tensor]:
+        if level:
+            return [part.mean(1) for part in pieces.tensor_split(level, dim=1)]
+        tokens = rearrange(pieces, "b p (g d) -> b (p g) d", g=self.shape[1])
+        mean = tokens.mean(1, keepdim=True)
+        return [mean[:, 0], (tokens - mean).square().mean(1).sqrt()]
 
 
 class LinearHead(PooledTokens):
@@ -246,36 +253,9 @@ def chi_square(some: Tensor, others: Tensor) -> Tensor:
     return (gap.square() / total.clamp(min=1e-9)).sum(2)
 
 
-class AttentionHead(nn.Module):
-    """Learned queries weigh all tokens of a window, then one linear layer over the sums."""
-
-    def __init__(self, config: TaughtConfig, shape: tuple[int, int, int]) -> None:
-        super().__init__()
-        pieces, cells, width = shape
-        self.shape, self.in_features = shape, pieces * cells * width
-        self.mean = nn.Parameter(torch.zeros(width))
-        self.scale = nn.Parameter(torch.ones(width))
-        self.enter = nn.Linear(width, config.width)
-        self.place = nn.Parameter(torch.zeros(pieces, cells, config.width))
-        self.query = nn.Parameter(torch.zeros(config.heads, config.width))
-        self.drop = nn.Dropout(0.3)
-        self.linear = nn.Linear(config.heads * config.width, config.classes)
-        nn.init.trunc_normal_(self.query, std=0.02)
-        nn.init.trunc_normal_(self.place, std=0.02)
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        """embeddings: [B, P x G x D]. Returns logits [B, K]."""
-        tokens = (embeddings.reshape(-1, *self.shape) - self.mean) * self.scale
-        x = F.gelu(self.enter(self.drop(tokens)) + self.place).flatten(1, 2)  # [B, N, width]
-        weights = (x @ self.query.T).softmax(1)
-        logits: Tensor = self.linear(self.drop((weights.transpose(1, 2) @ x).flatten(1)))
-        return logits
-
-
-HEADS: dict[str, type[PooledTokens] | type[AttentionHead]] = {
+HEADS: dict[str, type[PooledTokens]] = {
     "linear": LinearHead,
     "neighbors": NeighborsHead,
     "kernel": KernelHead,
-    "attention": AttentionHead,
 }
 """The heads by name."""

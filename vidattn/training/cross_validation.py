@@ -61,7 +61,6 @@ class Study:
     """The group of each sample."""
     activation: Activation
     balance: bool
-    seed: int = 0
 
     def windows(self, view: str) -> LabeledWindows:
         """Those of a view."""
@@ -105,7 +104,7 @@ class Study:
         config, shape, windows = self.views[candidate.view]
         chosen = candidate.choice.configure(config, len(training.vectors))
         own = replace(chosen, classes=windows.truth.shape[1])
-        return fit_head(candidate.choice, own, shape, training, self.seed)
+        return fit_head(candidate.choice, own, shape, training)
 
     def predict(self, candidate: HeadTrial, folds: Rows, keep: NDArray[np.bool_]) -> Floats:
         """As `predict_each`, of one head."""

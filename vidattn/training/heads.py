@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from vidattn.config import Activation, FlowConfig, TaughtConfig
 from vidattn.data.labeled_dataset import MOST_WEIGHT
 from vidattn.models.taught import (
-    AttentionHead,
     KernelHead,
     LinearHead,
     NeighborsHead,
@@ -29,6 +28,8 @@ SHARPNESS = (10.0, 30.0)
 """How much likeness counts among neighbors."""
 KERNEL_STRENGTH = 300.0
 """As of STRENGTHS, of the head "kernel"."""
+SPREAD_STRENGTH = 10.0
+"""As of STRENGTHS, of the mean and the standard deviation of all tokens."""
 MOST_ITERATIONS = 100
 MOST_SPANNED = 2000
 """Windows up to which a linear head is sought in the space that they span, and a kernel is
@@ -36,10 +37,6 @@ tried."""
 ROWS_AT_ONCE = 16
 """Windows whose logits are computed at a time: each is compared with all that a head has stored, in
 up to 7 MB for MOST_SPANNED of 896 numbers, four times over."""
-EPOCHS, BATCH, RATE, DECAY = 40, 64, 2e-3, 0.05
-"""Of the head "attention"."""
-MOST_ATTENDED = 20_000
-"""Windows up to which the head "attention" is tried."""
 MOST_NEIGHBORS = 20_000
 """Windows up to which neighbors are tried: all of them become a part of the model."""
 
@@ -48,18 +45,19 @@ MOST_NEIGHBORS = 20_000
 class HeadChoice:
     """A head to try."""
 
-    head: Literal["linear", "neighbors", "kernel", "attention"]
+    head: Literal["linear", "neighbors", "kernel"]
     levels: tuple[int, ...] = (1,)
     strength: float = 0.0
     """See STRENGTHS and SHARPNESS."""
 
     def __str__(self) -> str:
-        parts = "+".join(map(str, self.levels))
+        parts = (
+            f"parts {'+'.join(map(str, self.levels))}" if all(self.levels) else "mean and spread"
+        )
         names = {
-            "linear": f"logistic regression, strength {self.strength:g}, parts {parts}",
-            "neighbors": f"neighbors, sharpness {self.strength:g}, parts {parts}",
-            "kernel": f"chi-square kernel, strength {self.strength:g}, parts {parts}",
-            "attention": "attention over tokens",
+            "linear": f"logistic regression, strength {self.strength:g}, {parts}",
+            "neighbors": f"neighbors, sharpness {self.strength:g}, {parts}",
+            "kernel": f"chi-square kernel, strength {self.strength:g}, {parts}",
         }
         return names[self.head]
 
@@ -79,8 +77,8 @@ def list_choices(config: TaughtConfig, windows: int) -> list[HeadChoice]:
     flow = isinstance(config.backbone, FlowConfig)
     if windows <= MOST_SPANNED and flow:
         found.append(HeadChoice("kernel", levels[0], KERNEL_STRENGTH))
-    if windows <= MOST_ATTENDED and (config.pieces > 1 or config.grid) and not flow:
-        found.append(HeadChoice("attention"))
+    if (config.pieces > 1 or config.grid) and not flow:
+        found.append(HeadChoice("linear", (0,), SPREAD_STRENGTH))
     return found
 
 
@@ -146,16 +144,14 @@ Shape = tuple[int, int, int]
 
 
 def fit_head(
-    choice: HeadChoice, config: TaughtConfig, shape: Shape, windows: TrainingWindows, seed: int = 0
+    choice: HeadChoice, config: TaughtConfig, shape: Shape, windows: TrainingWindows
 ) -> nn.Module:
     """A head in eval mode; config: as of `HeadChoice.configure`."""
     if choice.head == "linear":
         return _fit_linear(config, shape, windows, choice.strength).eval()
     if choice.head == "neighbors":
         return _fit_neighbors(config, shape, windows, choice.strength).eval()
-    if choice.head == "kernel":
-        return _fit_kernel(config, shape, windows, choice.strength).eval()
-    return _fit_attention(config, shape, windows, seed).eval()
+    return _fit_kernel(config, shape, windows, choice.strength).eval()
 
 
 @torch.no_grad()
@@ -258,36 +254,6 @@ def _fit_kernel(
     with torch.no_grad():
         head.weights.copy_(back @ weight.T.double())
         head.bias.copy_(bias)
-    return head
-
-
-def _fit_attention(
-    config: TaughtConfig, shape: Shape, windows: TrainingWindows, seed: int
-) -> AttentionHead:
-    """AdamW with a cosine schedule. The same seed gives the same head."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        head = AttentionHead(config, shape).train()
-        if not len(windows.vectors):  # the rest of a fold where there are very few groups
-            return head
-        tokens = windows.vectors.reshape(-1, shape[2])
-        with torch.no_grad():
-            head.mean.copy_(tokens.mean(0))
-            head.scale.copy_(1 / tokens.std(0, correction=0).clamp(min=1e-6))
-        for fixed in (head.mean, head.scale):  # so that nothing is derived by the tokens
-            fixed.requires_grad_(False)
-        trained = [p for p in head.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=DECAY)
-        count = len(windows.vectors)
-        steps = EPOCHS * -(-count // BATCH)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-        for _ in range(EPOCHS):
-            for rows in torch.split(torch.randperm(count), BATCH):
-                optimizer.zero_grad()
-                loss = windows.loss(head(windows.vectors[rows]), rows)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
     return head
 
 

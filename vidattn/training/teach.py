@@ -177,7 +177,7 @@ class Lesson:
             assert hasattr(model.head, "shape")
             shapes[name] = model.config, model.head.shape, windows
         groups = tuple(item.group or item.path for item in self.dataset.items)
-        return Study(shapes, groups, activation, self.options.balance, self.options.seed)
+        return Study(shapes, groups, activation, self.options.balance)
 
     def _describe(self, study: Study, windows: LabeledWindows, span: float) -> Iterator[TeachNote]:
         groups, counts = {study.groups[n] for n in windows.samples}, windows.truth.sum(0)

@@ -47,7 +47,6 @@ TEACHING = {
         "subject, or a pattern in file paths. Default: the column group, or the file.",
         show_default=False,
     ),
-    "seed": option("N", "Seed of the random draws."),
 }
 _MODEL = {
     "model": option(
