@@ -30,7 +30,7 @@ for number, words in enumerate(WORDS, 1):
     try:
         main(words)
     except SystemExit as end:
-        print(words[:2], end.code, flush=True)
+        print(words[:2], int(end.code or 0), flush=True)
 """
 
 

@@ -272,7 +272,7 @@ class HistoryBuffer:
         return 0.0
 
 
-HistoryBuffer.__module__ = "mmengine.logging.history_buffer"
+HistoryBuffer.__module__ = HistoryBuffer.least.__module__ = "mmengine.logging.history_buffer"
 
 
 def test_a_log_beside_weights_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
