@@ -31,6 +31,7 @@ def test_a_compiled_run_is_equal_and_noted(
 @pytest.fixture
 def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", str(tmp_path / "missing"))
+    monkeypatch.setenv("PATH", str(tmp_path))  # where torch looks for others
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
 
 
@@ -40,7 +41,7 @@ def test_a_compiler_is_required(no_compiler: None, vidattn: Run, video: Path, mo
         code=2,
     )
     assert "error: --compile: torch cannot compile this model here: " in done.stderr
-    assert "hint: leave --compile out; on a CPU it takes a C++ compiler (g++)" in done.stderr
+    assert "hint: leave --compile out; on a CPU it needs a C++ compiler (g++)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
