@@ -27,8 +27,8 @@ from vidattn.timeline.segments import (
 from vidattn.timeline.several import (
     EVEN_ODDS,
     add_background,
-    find_by_rule,
     find_tracks,
+    hold_by_rule,
     merge_track,
     pair_with_absence,
     split_cells,
@@ -104,8 +104,10 @@ class LabeledTimeline(TimelineValues):
         def find_track(k: int, least: float) -> Iterable[Segment]:
             if decoding.uses_all_windows:
                 return self._likely_track(k, least)
-            own = self.cell_scores[:, k], self.labels[k], least
-            return find_by_rule(self.cells, *own, decoding, self.cell_frames)
+            cells, scores = self.cells, self.cell_scores[:, k]
+            path = np.where(hold_by_rule(scores, least, cells, decoding), 0, NOTHING)
+            given = scores, self.labels[k], least, decoding, self.cell_frames, path
+            return merge_track(cells, *given)
 
         found = find_tracks(self._thresholds, find_track)
         given = self.cells, self.cell_scores, self.labels, self.cell_frames

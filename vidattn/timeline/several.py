@@ -118,22 +118,6 @@ def pair_with_absence(scores: Floats, least: float) -> Floats:
     return np.stack([holds, 1 - holds], axis=1)
 
 
-def find_by_rule(
-    cells: Sequence[Window],
-    scores: Floats,
-    label: str,
-    least: float,
-    decoding: Decoding,
-    cell_frames: Sequence[tuple[int, int]] | None,
-) -> tuple[Segment, ...]:
-    """The segments of one label with scores [cells] by the rules for cells, background included.
-
-    cells, cell_frames: as of `merge_cells`. least: the threshold.
-    """
-    path = np.where(_holds(scores, least, cells, decoding), 0, NOTHING)
-    return merge_track(cells, scores, label, least, decoding, cell_frames, path)
-
-
 def merge_track(
     cells: Sequence[Window],
     scores: Floats,
@@ -143,15 +127,19 @@ def merge_track(
     cell_frames: Sequence[tuple[int, int]] | None,
     path: Labels,
 ) -> tuple[Segment, ...]:
-    """As `find_by_rule`, where cells with 0 in `path` hold the label and those with -1 do not."""
+    """The segments of one label with scores [cells], background included.
+
+    cells, cell_frames: as of `merge_cells`. least: the threshold. path: 0 in cells that hold the
+    label, -1 in others.
+    """
     rule = replace(decoding, threshold=least, leave=None, smooth="none")
     return merge_cells(cells, scores[:, None], (label,), rule, cell_frames, path)
 
 
-def _holds(
+def hold_by_rule(
     scores: Floats, least: float, cells: Sequence[Window], decoding: Decoding
 ) -> NDArray[np.bool_]:
-    """Where a label with scores [cells] holds, in each run of cells that touch."""
+    """Where a label with scores [cells] holds by the rules for cells, in each run that touches."""
     edges = [i for i in range(1, len(cells)) if cells[i].start != cells[i - 1].stop]
     lengths = np.array([cell.duration for cell in cells])
     weights = lengths / np.median(lengths)
