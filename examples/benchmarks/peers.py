@@ -6,12 +6,12 @@
     python examples/benchmarks/peers.py --width 192 --depth 4 --rounds 3
 
 All have the same random weights. The exported model is ours, through torch.onnx; OpenVINO reads the
-same file. int8: ours as `--precision int8`, calibrated on noise, theirs as onnxruntime's dynamic
-quantisation and, where nncf is installed, OpenVINO's static one, calibrated on noise, in bf16
-elsewhere. bf16 is run where the processor has it, Hugging Face's with weights in it. Exported files
-are kept in --folder and found there again. One thread is timed by processor time, which other
-programs disturb less. What is not installed is left out and named: pip install transformers onnx
-onnxscript onnxruntime openvino nncf.
+same file. int8: ours with a range for each layer, which `--precision int8` takes where they agree
+with float32, calibrated on noise, theirs as onnxruntime's dynamic quantisation and, where nncf is
+installed, OpenVINO's static one, calibrated on noise, in bf16 elsewhere. bf16 is run where the
+processor has it, Hugging Face's with weights in it. Exported files are kept in --folder and found
+there again. One thread is timed by processor time, which other programs disturb less. What is not
+installed is left out and named: pip install transformers onnx onnxscript onnxruntime openvino nncf.
 """
 
 import argparse
