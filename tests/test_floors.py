@@ -38,7 +38,7 @@ DOORS = {
     "openvino": {"weights"},
     "pandas": {"timeline/display"},
     "PIL": {"output/video/text", "data/augment"},
-    "pyarrow": {"inference/batch/table"},
+    "pyarrow": {"inference/batch/run_files"},
     "psutil": {"evaluation/benchmark", "cli"},
     "ray": {"inference/batch/ray"},
     "rich": {"cli"},

@@ -74,7 +74,7 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class BlankVerdict:
-    """Whether anything happens in a video, as of `vidattn.inference.blank`."""
+    """Whether anything happens in a video, as of `vidattn.inference.whole_video`."""
 
     risk: float
     """The share of videos with something in them, 0 to 1, that look at least as empty."""

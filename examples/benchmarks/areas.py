@@ -24,7 +24,7 @@ from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.options import SegmentOptions
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.segment import segment_inputs
-from vidattn.inference.overlap import resolve_overlap
+from vidattn.inference.window_scoring import resolve_overlap
 from vidattn.models.classifier import Classifier
 from vidattn.types import Window
 from vidattn.video import Prefetcher, Video

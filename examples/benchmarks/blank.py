@@ -23,8 +23,8 @@ import camera_trap
 import vidattn
 from vidattn.config.run_options import TeachOptions
 from vidattn.evaluation.metrics import exact_interval
-from vidattn.inference.blank import stream_blank
 from vidattn.inference.events import Finished
+from vidattn.inference.whole_video import stream_blank
 
 LOSSES = (0.02, 0.05, 0.1, 0.2)
 

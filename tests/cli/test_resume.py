@@ -103,7 +103,7 @@ def test_runs_that_reuse_windows_resume_to_the_same_bytes(
     ends = list(record_ends(logged))
     computed: list[int] = []
     with monkeypatch.context() as patch:
-        from vidattn.inference.feature_cache import FeatureCache
+        from vidattn.inference.window_scoring import FeatureCache
 
         plain = FeatureCache.__call__
         patch.setattr(
@@ -155,7 +155,7 @@ def test_known_windows_are_not_computed_again(
     cut(tmp_path / "walk.vidattn.log", 5)
     shown: list[int] = []
     with monkeypatch.context() as patch:
-        from vidattn.inference.feature_cache import FeatureCache
+        from vidattn.inference.window_scoring import FeatureCache
 
         plain = FeatureCache.__call__
         patch.setattr(FeatureCache, "__call__", lambda s, v: (shown.append(len(v)), plain(s, v))[1])

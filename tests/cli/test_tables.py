@@ -17,8 +17,8 @@ from vidattn.inference.batch.events import Done, Skipped
 from vidattn.inference.batch.inputs import VideoInput
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
-from vidattn.inference.batch.run_files import load_document
-from vidattn.inference.batch.table import JobTables, RunTable
+from vidattn.inference.batch.run_files import RunTable, load_document
+from vidattn.inference.batch.table import JobTables
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import VideoInfo, Window
 

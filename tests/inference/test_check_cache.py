@@ -15,7 +15,7 @@ from torch import nn
 
 import vidattn
 from tests.helpers import tiny_classifier
-from vidattn.inference import check_cache, scorer
+from vidattn.inference import precision_check, scorer
 from vidattn.inference.precision_check import PrecisionCheck, check_drawn
 from vidattn.inference.scorer import Scorer
 from vidattn.io.cache import open_checks
@@ -34,7 +34,7 @@ def checks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mock:
     monkeypatch.setattr(scorer, "has_bf16_instructions", lambda: True)
     monkeypatch.setattr(scorer, "LARGE", 0)
     counting = Mock(side_effect=check_drawn)
-    monkeypatch.setattr(check_cache, "check_drawn", counting)
+    monkeypatch.setattr(precision_check, "check_drawn", counting)
     return counting
 
 
@@ -44,7 +44,7 @@ def classifier() -> Classifier:
 
 
 def check(classifier: Classifier) -> PrecisionCheck:
-    return check_cache.find_or_check(classifier, Scorer(classifier, CPU), CPU)
+    return precision_check.find_or_check(classifier, Scorer(classifier, CPU), CPU)
 
 
 def test_a_check_is_made_once_and_then_read(checks: Mock, classifier: Classifier) -> None:
@@ -90,7 +90,7 @@ def test_another_processor_or_torch_is_checked_anew(
     checks: Mock, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check(classifier)
-    monkeypatch.setattr(check_cache, "describe_processor", lambda _: ["AVX2"])
+    monkeypatch.setattr(precision_check, "describe_processor", lambda _: ["AVX2"])
     check(classifier)
     monkeypatch.setattr(torch, "__version__", "9.0")
     check(classifier)
@@ -100,7 +100,7 @@ def test_another_processor_or_torch_is_checked_anew(
 def test_a_gpu_is_another_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
     known = [torch.device("cpu"), torch.device("cuda", 0), torch.device("cuda", 1)]
-    assert len({tuple(check_cache.describe_processor(device)) for device in known}) == 3
+    assert len({tuple(precision_check.describe_processor(device)) for device in known}) == 3
 
 
 def test_the_area_that_a_model_looks_at_does_not_matter(

@@ -13,8 +13,8 @@ from tests.helpers import tiny_classifier
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data.frames import FrameBuffer, view_clips
 from vidattn.inference import stream
-from vidattn.inference.feature_cache import FeatureCache, prefetch
 from vidattn.inference.scorer import Scorer
+from vidattn.inference.window_scoring import FeatureCache, prefetch
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.types import View

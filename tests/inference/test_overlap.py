@@ -12,7 +12,7 @@ from torch import nn
 import vidattn
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.data.windowing import Windowing
-from vidattn.inference.overlap import choose_overlap, resolve_overlap
+from vidattn.inference.window_scoring import choose_overlap, resolve_overlap
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer

@@ -12,7 +12,7 @@ import pytest
 from tests.helpers import Run, ask_another, two_windows, write_video
 from vidattn import output
 from vidattn.errors import DataError
-from vidattn.inference.batch.package import RunPackage
+from vidattn.inference.batch.run_files import RunPackage
 from vidattn.output.camtrap import read_deployments
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool

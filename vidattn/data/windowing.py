@@ -38,7 +38,7 @@ class Windowing:
     """Seconds between the starts of windows; None for window x (1 - overlap)."""
     overlap: float | None = None
     """Fraction of a window, in [0, 1), that the next one shares; excludes stride. None: as much as
-    costs little (`vidattn.inference.overlap`), or none with a stride."""
+    costs little (`vidattn.inference.window_scoring`), or none with a stride."""
     start: float = 0.0
     end: float | None = None
     """Seconds as players count them, from the start of the file, or text such as "1:30"; the region

@@ -15,9 +15,9 @@ from vidattn.data.embedding_cache import EmbeddingCache, WindowEmbeddings
 from vidattn.data.frames import file_start, item_window
 from vidattn.data.windowing import Windowing
 from vidattn.inference.events import Finished
-from vidattn.inference.overlap import resolve_overlap
 from vidattn.inference.scorer import precision_of
 from vidattn.inference.stream import stream
+from vidattn.inference.window_scoring import resolve_overlap
 from vidattn.models.classifier import Classifier, find_kind
 from vidattn.models.device import Runtime
 from vidattn.models.taught import TaughtModel

@@ -1,13 +1,17 @@
 """Low precision against float32: bf16 on a drawn clip, int8 on some windows of a video.
 
 A model that was calibrated for int8 has what was found in it. Its windows are compared only where
-the video shows more than the clips that calibrated it.
+the video shows more than the clips that calibrated it. A check on a drawn clip says the same in
+every run: the first run of a model on a processor pays for it, and later ones read it in the cache.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -15,13 +19,17 @@ import torch
 from torch import Tensor
 
 from vidattn.config import ClipConfig, Int8Calibration
+from vidattn.config.serialization import from_plain, to_plain
 from vidattn.data import transforms
 from vidattn.data.frames import view_clips
 from vidattn.data.motion.scene import draw_surface
 from vidattn.data.motion.textures import DrawnTextures
-from vidattn.errors import InputError, UsageError
+from vidattn.errors import InputError, RecipeError, UsageError
 from vidattn.inference.events import Scores
 from vidattn.inference.scorer import Scorer
+from vidattn.io.cache import open_checks
+from vidattn.io.digest import sha256
+from vidattn.io.json import parse_object
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Precision, Runtime
@@ -45,6 +53,10 @@ WORSE, SLIGHT = 2.0, 0.01
 token, or so far, before the slower way is taken."""
 LIKELY = 5
 """Labels of a clip among which another clip could be undecided."""
+VERSION = 1
+"""Of what is drawn and compared; checks of another one are not read."""
+MOST_BYTES = 4096
+"""Of one check."""
 
 
 @dataclass(frozen=True)
@@ -256,3 +268,52 @@ def _compare(
         ranges,
         source,
     )
+
+
+def find_or_check(classifier: Classifier, scorer: Scorer, runtime: Runtime) -> PrecisionCheck:
+    """The check of `scorer` on a drawn clip, from the cache where it is there.
+
+    Errors as of `check_drawn`.
+    """
+    store, name = open_checks(), f"{_check_key(classifier, scorer)}.json"
+    found = _parse_check(store.read(name, MOST_BYTES))
+    if found is None:
+        found = check_drawn(classifier, scorer, runtime)
+        if store.write(name, json.dumps(to_plain(found)).encode()):
+            store.trim()
+    return found
+
+
+def _check_key(classifier: Classifier, scorer: Scorer) -> str:
+    """A digest of model, clips, processor and software."""
+    facts = {
+        "file": classifier.card.sha256,
+        "model": classifier.digest(),
+        "precision": scorer.precision,
+        "compiled": scorer.compiled,
+        "processor": describe_processor(scorer.device),
+        "versions": [VERSION, version("vidattn"), torch.__version__],
+    }
+    return sha256(json.dumps(facts, sort_keys=True), 40)
+
+
+def describe_processor(device: torch.device) -> list[str]:
+    """What computes: of a GPU its name, of a CPU the vector instructions that torch chooses and all
+    that it has."""
+    if device.type == "cuda":
+        return [device.type, torch.cuda.get_device_name(device)]
+    if device.type != "cpu":
+        return [device.type]
+    has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    used = torch.backends.cpu.get_cpu_capability()
+    return [used, *sorted(name for name, value in has.items() if value is True)]
+
+
+def _parse_check(data: bytes | None) -> PrecisionCheck | None:
+    """The check that a file holds; None for anything else."""
+    plain = None if data is None else parse_object(data)
+    try:
+        found = None if plain is None else from_plain(PrecisionCheck, plain)
+    except RecipeError:
+        return None
+    return found if found is not None and math.isfinite(found.max_difference) else None

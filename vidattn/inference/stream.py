@@ -31,7 +31,6 @@ from vidattn.inference.arguments import (
     apply_keywords,
     find_classifier,
 )
-from vidattn.inference.check_cache import find_or_check
 from vidattn.inference.events import (
     Event,
     Finished,
@@ -41,15 +40,18 @@ from vidattn.inference.events import (
     collect,
     stack_embeddings,
 )
-from vidattn.inference.feature_cache import cached_features
-from vidattn.inference.overlap import resolve_overlap
-from vidattn.inference.precision_check import PrecisionCheck, check_windows, needs_check
+from vidattn.inference.precision_check import (
+    PrecisionCheck,
+    check_windows,
+    find_or_check,
+    needs_check,
+)
 from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.resume import identity, resume_from
 from vidattn.inference.score_log import ScoreLog, ScoreRecord
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.shot_detection import ShotDetector
-from vidattn.inference.window_scoring import WindowScorer
+from vidattn.inference.window_scoring import WindowScorer, cached_features, resolve_overlap
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding, Timeline

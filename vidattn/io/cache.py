@@ -92,5 +92,5 @@ class FileStore:
 
 
 def open_checks() -> FileStore:
-    """The files of `vidattn.inference.check_cache`."""
+    """The files of `vidattn.inference.precision_check`."""
     return FileStore(cache_folder() / "checks", MOST_CHECKS)

@@ -89,7 +89,7 @@ class Classifier:
     """The score from which each label holds, of a model of several labels at once; empty: 0.5."""
     active_examples: tuple[float, ...] = ()
     """How likely something happens in labeled videos in which it does, rising
-    (`vidattn.inference.blank`); empty for a model without a class of blank videos."""
+    (`vidattn.inference.whole_video`); empty for a model without a class of blank videos."""
     int8: Int8Calibration | None = None
     """What was found about the model in 8-bit integers; see `int8_calibration`."""
     warnings: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidattn.config.labels import find_blank
 from vidattn.evaluation.metrics import exact_interval, log_probabilities
-from vidattn.inference.blank import DIGITS, blank_risk
+from vidattn.inference.whole_video import DIGITS, blank_risk
 from vidattn.training.cross_validation import CrossValidation, Study
 
 LOSS = 0.05
@@ -55,8 +55,8 @@ class Activities:
 def measure_activities(
     study: Study, verdict: CrossValidation, labels: Sequence[str]
 ) -> Activities | None:
-    """The activity of every sample, as of `vidattn.inference.blank.measure_activity`; None without
-    a class of blank ones, and for models of several labels at once."""
+    """The activity of every sample, as of `measure_activity`; None without a class of blank ones,
+    and for models of several labels at once."""
     label = find_blank(labels)
     if label is None or study.activation != "softmax":
         return None

@@ -21,9 +21,13 @@ from vidattn.inference.batch.outputs import OutputFiles, parse_formats
 from vidattn.inference.batch.results import RunKey
 from vidattn.inference.batch.runner import Deliver, Task
 from vidattn.inference.batch.table import keep_tables
-from vidattn.inference.blank import require_blank, stream_blank
 from vidattn.inference.events import Event, Finished
-from vidattn.inference.whole_video import describe_head, stream_whole_video
+from vidattn.inference.whole_video import (
+    describe_head,
+    require_blank,
+    stream_blank,
+    stream_whole_video,
+)
 from vidattn.models.classifier import Classifier
 from vidattn.timeline.pooling import Pool
 from vidattn.video import Limits, Prefetcher

@@ -35,7 +35,7 @@ class ClassifyOptions:
     pool: str | None = None
     """Pooling of the views: mean, max or topN; or "head=RUN", a trained head over windows."""
     blank: float | None = None
-    """The loss at which videos are blank (`vidattn.inference.blank`); None: not asked."""
+    """The loss at which videos are blank (`vidattn.inference.whole_video`); None: not asked."""
     start: float = 0.0
     end: float | None = None
     """Seconds; the region of the video that is covered."""
@@ -119,7 +119,7 @@ class SegmentOptions:
 
     def score_settings(self, classifier: Classifier) -> dict[str, Any]:
         """All that scores depend on, besides the model."""
-        from vidattn.inference.overlap import resolve_overlap  # loads torch
+        from vidattn.inference.window_scoring import resolve_overlap  # loads torch
 
         cuts = self.cuts and sha256(str(self.cuts), 16)
         return {

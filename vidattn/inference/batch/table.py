@@ -3,13 +3,12 @@ about all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from vidattn.errors import DataError, InputError, UsageError
+from vidattn.errors import DataError, InputError
 from vidattn.inference.batch.events import (
     BatchEvent,
     BatchEvents,
@@ -21,89 +20,20 @@ from vidattn.inference.batch.events import (
     observe,
 )
 from vidattn.inference.batch.inputs import name_result
-from vidattn.inference.batch.package import RunPackage
 from vidattn.inference.batch.run_files import (
+    RunActogram,
+    RunBudget,
     RunFile,
-    create_part,
+    RunPackage,
+    RunTable,
     load_document,
-    reading_values,
 )
-from vidattn.inference.batch.time_budgets import RunActogram, RunBudget
-from vidattn.io.files import is_file, replacing_file, writing
+from vidattn.io.files import is_file, writing
 from vidattn.io.locks import locked
-from vidattn.output.rows import csv_lines, failed_row, table_columns, table_rows
-from vidattn.output.tables import escape_cell
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.job import BatchJob
     from vidattn.inference.batch.outputs import OutputFiles
-
-
-class RunTable(RunFile):
-    """The rows of many videos, spooled to disk, so that any number of them fits in memory."""
-
-    def __init__(self, place: Path) -> None:
-        super().__init__(place)
-        self._is_parquet = place.suffix.lower() == ".parquet"
-        self._text = str if self._is_parquet else escape_cell
-        self._failed: dict[str, str] = {}
-        self._columns: dict[str, str] = {}
-
-    def __contains__(self, path: str) -> bool:
-        return super().__contains__(path) or path in self._failed
-
-    def add(self, path: str, document: Mapping[str, Any]) -> None:
-        """As of `RunFile`."""
-        with reading_values(path):
-            columns = table_columns(document, self._text)
-            data = csv_lines(table_rows(document, self._text))
-        if columns != (self._columns or columns):
-            raise UsageError(
-                f"{path}: has other columns than the table {self.place}",
-                hint="segments, classified videos and other labels each need a table of their own",
-            )
-        self._columns = columns
-        self._rows[path] = data
-        self._failed.pop(path, None)
-
-    def fail(self, path: str, code: str) -> None:
-        """Take a failure; a table of videos has a row for it."""
-        self._failed[path] = code
-
-    def _write(self, order: Iterable[str]) -> None:
-        with replacing_file(self.place) as part:
-            if self._is_parquet:
-                self._write_parquet(part, order)
-            else:
-                with create_part(part) as file:
-                    self._write_csv(file, order)
-
-    def _write_csv(self, file: IO[bytes], order: Iterable[str]) -> None:
-        file.write(csv_lines([self._columns]))
-        for path in order:
-            if path in self._rows:
-                file.write(self._rows[path])
-            elif path in self._failed and "reasons" in self._columns:
-                row = failed_row(path, self._failed[path], len(self._columns), self._text)
-                file.write(csv_lines([row]))
-
-    def _write_parquet(self, part: Path, order: Iterable[str]) -> None:
-        """By way of CSV, a few megabytes at a time."""
-        import pyarrow
-        from pyarrow import csv, parquet
-
-        types = {name: pyarrow.type_for_alias(kind) for name, kind in self._columns.items()}
-        with TemporaryFile() as file:
-            self._write_csv(file, order)
-            file.seek(0)
-            reader = csv.open_csv(
-                file,
-                parse_options=csv.ParseOptions(newlines_in_values=True),
-                convert_options=csv.ConvertOptions(column_types=types),
-            )
-            with parquet.ParquetWriter(part, reader.schema) as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
 
 
 class JobTables:
