@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from decoding import ENCODERS, SHORT, encode, repeat
 
-from vidattn.video.container import seek_plan
+from vidattn.video.container import cursor
 from vidattn.video.container.open import open_container
 from vidattn.video.container.probe import probe
 from vidattn.video.pixels import Converter
@@ -48,11 +48,11 @@ class Video:
         convert = Converter(*self.found.stored, self.found.rotation, SHORT)
         reader = PyAVReader(self.source, self.found.table, convert)
         wanted = np.arange(step // 2, len(self.found.table.times), step)
-        before, seek_plan.MIN_GAIN_PACKETS = seek_plan.MIN_GAIN_PACKETS, rule
+        before, cursor.MIN_GAIN_PACKETS = cursor.MIN_GAIN_PACKETS, rule
         begin = time.process_time()
         count = sum(1 for event in reader.frames(wanted) if event)
         taken = time.process_time() - begin
-        seek_plan.MIN_GAIN_PACKETS = before
+        cursor.MIN_GAIN_PACKETS = before
         reader.close()
         assert count == len(wanted)
         return taken
@@ -68,7 +68,7 @@ def main() -> None:
     wanted = parser.parse_args()
     width, height = map(int, wanted.size.split("x"))
     encoder, container, options = ENCODERS[wanted.codec]
-    own = seek_plan.MIN_GAIN_PACKETS
+    own = cursor.MIN_GAIN_PACKETS
     rules = sorted({*RULES, own})
     names = ["never" if rule == NEVER else f"{rule}{'*' * (rule == own)}" for rule in rules]
     print(f"{wanted.codec}, {wanted.seconds} s of {wanted.size}; least packets to spare for a jump")

@@ -25,9 +25,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from vidattn.video.process.sandbox import Sandbox
-from vidattn.video.process.seccomp import ATTACKS as NUMBERS
-from vidattn.video.process.seccomp import MACHINES
+from vidattn.video.process.sandbox import ATTACKS as NUMBERS
+from vidattn.video.process.sandbox import MACHINES, Sandbox
 from vidattn.video.protocol import Limits
 
 LIBC = ctypes.CDLL(None, use_errno=True)

@@ -10,8 +10,7 @@ import pytest
 
 from tests.video.conftest import Make, Spec, numbers
 from vidattn import open_video
-from vidattn.video.container import av1
-from vidattn.video.container.bitstream import droppable_test
+from vidattn.video.container.bitstream import Av1Droppable, droppable_test
 
 LONG = Spec("one_group.mp4", "libsvtav1", {"g": "300", "crf": "15", "preset": "12"})
 needs_encoder = pytest.mark.skipif(
@@ -44,18 +43,18 @@ def test_frames_read_with_gaps_are_those_of_a_whole_decode(make: Make) -> None:
 @needs_encoder
 def test_unknown_units_are_not_dropped(make: Make) -> None:
     extradata, packets = packets_of(make(LONG))
-    question = av1.Droppable(extradata)
+    question = Av1Droppable(extradata)
     sequence = next(packet for packet in packets if question(memoryview(packet)))
     assert question(memoryview(sequence))
     assert not any(question(memoryview(sequence[:cut])) for cut in range(3))
     assert not question(memoryview(bytes([sequence[0] | 4]) + sequence[1:]))  # a layer
-    assert not av1.Droppable(b"")(memoryview(sequence))  # no sequence header was seen
+    assert not Av1Droppable(b"")(memoryview(sequence))  # no sequence header was seen
 
 
 @needs_encoder
 def test_a_new_sequence_header_counts_from_where_it_stands(make: Make) -> None:
     extradata, packets = packets_of(make(LONG))
-    question = av1.Droppable(extradata)
+    question = Av1Droppable(extradata)
     sequence = next(packet for packet in packets if question(memoryview(packet)))
     unreadable = bytes([1 << 3 | 2, 1, 0b00011000])  # still pictures
     assert not question(memoryview(unreadable))
@@ -66,6 +65,6 @@ def test_a_new_sequence_header_counts_from_where_it_stands(make: Make) -> None:
 
 def test_random_bytes_are_never_left_out() -> None:
     rng = np.random.default_rng(0)
-    question = av1.Droppable(b"\x81\x00\x0c\x00")
+    question = Av1Droppable(b"\x81\x00\x0c\x00")
     packets = (rng.integers(0, 256, length, np.uint8).tobytes() for length in range(200))
     assert not any(question(memoryview(packet)) for packet in packets)

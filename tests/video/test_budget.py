@@ -6,7 +6,7 @@ import pytest
 
 from tests.video.helpers import decoders, refused, rehearse
 from vidattn.video import Limits, open_video
-from vidattn.video.process.budget import TimeBudget
+from vidattn.video.process.child import TimeBudget
 from vidattn.video.process.client import SupervisedVideo
 
 HOUR, HD, UHD = 3600.0, 1920 * 1080, 3840 * 2160

@@ -19,7 +19,7 @@ from tests.video.helpers import child_of, decoders, gone, refused, rehearse
 from vidattn.video import Limits, open_video
 from vidattn.video.process.child import DiedError, WorkerProcess, available_layers
 from vidattn.video.process.client import SupervisedVideo
-from vidattn.video.process.seccomp import (
+from vidattn.video.process.sandbox import (
     ALLOW,
     ALLOWED,
     AND,

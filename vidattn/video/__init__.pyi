@@ -1,6 +1,6 @@
+from vidattn.video.opening import Prefetcher as Prefetcher
 from vidattn.video.opening import open_video as open_video
-from vidattn.video.process.pool import ProcessPool as ProcessPool
-from vidattn.video.process.prefetch import Prefetcher as Prefetcher
+from vidattn.video.process.child import ProcessPool as ProcessPool
 from vidattn.video.protocol import Limits as Limits
 from vidattn.video.protocol import Opening as Opening
 from vidattn.video.protocol import UnreadableSpan as UnreadableSpan

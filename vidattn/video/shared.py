@@ -11,7 +11,7 @@ from threading import Lock
 from vidattn.errors import VideoError
 from vidattn.types import Framing
 from vidattn.video.framing import FrameCutter, FramedVideo, areas_of
-from vidattn.video.process.prefetch import Prefetcher
+from vidattn.video.opening import Prefetcher
 from vidattn.video.protocol import Frames, Video
 
 WAITING_BYTES = 128 << 20

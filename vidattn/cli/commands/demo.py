@@ -33,7 +33,7 @@ def demo(
     """
     from vidattn.data.motion.village import FPS, HEIGHT, WIDTH, draw_shots
     from vidattn.inference.batch.segment import segment_many
-    from vidattn.video.writer.drawn import write_drawn
+    from vidattn.video.writer.h264 import write_drawn
 
     console, video = Console(quiet=quiet), output / NAME
     console.note(f"drawing {video} and segmenting it with motion-tiny")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import BinaryIO
 
 import numpy as np
 from av.container import InputContainer
@@ -17,10 +18,14 @@ from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
 from vidattn.video.container.bitstream import shown_test
-from vidattn.video.container.byte_file import open_bytes
 from vidattn.video.container.mp4_boxes import read_samples
-from vidattn.video.container.open import FEW_FRAMES, read_packets, require_count, require_memory
-from vidattn.video.container.transport import begins_anew
+from vidattn.video.container.open import (
+    FEW_FRAMES,
+    open_bytes,
+    read_packets,
+    require_count,
+    require_memory,
+)
 from vidattn.video.protocol import MAX_FRAMES
 
 NO_PTS = int(np.iinfo(np.int64).min)
@@ -149,3 +154,53 @@ def _agree(some: list[Packet[VideoStream]], table: Packets, at: int) -> bool:
 def _stamps(packet: Packet[VideoStream]) -> tuple[int, int]:
     pts = NO_PTS if packet.pts is None else packet.pts
     return pts, pts if packet.dts is None else packet.dts
+
+
+TS_SIZES = ((188, 0), (192, 4), (204, 0))
+"""Bytes of a packet of MPEG transport streams, and of what stands before its sync byte."""
+TS_SYNC = 0x47
+TS_TABLES = 0
+"""The stream of program tables, with which every muxer begins."""
+MOST_SCANNED = 8 << 20
+"""Of a span that is looked through."""
+
+
+def begins_anew(file: BinaryIO, pid: int, start: int, stop: int) -> bool:
+    """Whether counters begin anew between two places of a file, and no packet is missing there.
+
+    So do files that were joined: at the start of a picture, behind new program tables, from 0.
+    pid: the stream of the pictures.
+    """
+    counters = dict[int, int]()
+    tables = False
+    anew = False
+    for own, begins, counter in _transport_packets(file, start, min(stop, start + MOST_SCANNED)):
+        before = counters.get(own)
+        if own == TS_TABLES:
+            tables = counter == 0
+        if own == pid and before is not None and counter not in (before, before + 1 & 15):
+            if not (begins and tables):
+                return False
+            anew = True
+        if own == pid:
+            tables = False
+        counters[own] = counter
+    return anew
+
+
+def _transport_packets(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bool, int]]:
+    """Stream, whether a picture or table begins, and counter of the packets with contents."""
+    file.seek(start)
+    data = file.read(stop - start)
+    sizes = (
+        (size, at)
+        for size, at in TS_SIZES
+        if len(data) > at + size and data[at] == data[at + size] == TS_SYNC
+    )
+    size, sync = next(sizes, (0, 0))
+    if not size:
+        return
+    for at in range(sync, len(data) - 3, size):
+        if data[at] == TS_SYNC and data[at + 3] & 0x10:
+            pid = (data[at + 1] & 0x1F) << 8 | data[at + 2]
+            yield pid, bool(data[at + 1] & 0x40), data[at + 3] & 15

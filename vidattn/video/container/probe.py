@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 from av.container import InputContainer
@@ -15,24 +16,26 @@ from av.video.stream import VideoStream
 
 from vidattn.errors import VideoError
 from vidattn.io.text import count_noun
-from vidattn.video.container.frame_table import FrameTable, Source, build_table, decode
-from vidattn.video.container.header import (
-    declared_duration,
-    ends_by_itself,
-    read_creation,
-    read_timecode,
-    start_offset,
-)
+from vidattn.video.container.frame_table import JOINED, FrameTable, Source, build_table, decode
 from vidattn.video.container.open import is_picture, read_packets
 from vidattn.video.container.packets import Beat
-from vidattn.video.container.unread import unread_share
+from vidattn.video.container.truncation import (
+    MAX_DECLARED_SECONDS,
+    declared_duration,
+    find_cut_off,
+    find_unread,
+)
 from vidattn.video.pixels import Rotation, rotation_from
 from vidattn.video.protocol import MAX_FRAMES, Limits, Times, VideoDetails
 
-TRUNCATED_SECONDS = 1.0
-"""A header that promises so much more than the packets hold, and 2 % more, means truncation."""
+UNSET_YEAR = "1980"
+"""Clocks that were never set begin in 1904, 1970 or 1980."""
 FIRST_PACKETS = 5_000
 HDR = {"smpte2084", "arib-std-b67", 16, 18}
+_CREATED = re.compile(
+    r"(\d{4})(-[01]\d-[0-3]\d)[T ]([0-2]\d:[0-5]\d:[0-5]\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d|)"
+)
+_TIMECODE = re.compile(r"\d\d:[0-5]\d:[0-5]\d[:;.]\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,8 @@ def probe(
         declared = declared_duration(container, stream, table.start or 0.0)
         first = _first_frame(container, stream, table, declared)
         rotation = rotation_from(first)
-        missing = None if chosen else _behind(open_source, table, beat)
-        missing = missing or _cut_off(open_source, table, container.format.name, declared, beat)
+        missing = None if chosen else find_unread(open_source, table, beat)
+        missing = missing or find_cut_off(open_source, table, container.format.name, declared, beat)
         details = _describe(container, stream, table, first, rotation)
     details = replace(
         details,
@@ -105,40 +108,6 @@ def probe(
     )
     stored = first.width, first.height
     return Probe(details, table, rotation, stored, missing.code if missing else None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Missing:
-    """What stands behind the last frame, but cannot be read."""
-
-    seconds: float
-    code: str
-    warning: str
-
-
-def _behind(open_source: Callable[[], Source], table: FrameTable, beat: Beat) -> _Missing | None:
-    """The end of a file that no stream reaches."""
-    seconds = unread_share(open_source, table, beat) * table.duration
-    warning = f"about {seconds:.0f} s of it are of another program or file and are not read"
-    return _Missing(seconds, "E_UNREAD", warning) if seconds else None
-
-
-def _cut_off(
-    open_source: Callable[[], Source],
-    table: FrameTable,
-    container: str,
-    declared: float | None,
-    beat: Beat,
-) -> _Missing | None:
-    """The end of a file that was cut off."""
-    if declared is None or not _is_truncated(declared, table.duration, container):
-        return None
-    if container.startswith("matroska"):
-        end = (table.start or 0.0) + table.duration
-        if ends_by_itself(open_source, end, beat):
-            return None
-    warning = f"cut off: {table.duration:.2f} s of {declared:.2f} s are there"
-    return _Missing(declared - table.duration, "E_TRUNCATED", warning)
 
 
 def _first_frame(
@@ -195,6 +164,46 @@ def _describe(
     )
 
 
+def start_offset(container: InputContainer, table: FrameTable, gap: float) -> float:
+    """Seconds from the start of the file to the first frame; 0 where it is less than a `gap`.
+
+    A file starts at 0 if it has a clock of its own (mp4, mov), otherwise with its first stream.
+    """
+    name = container.format.name
+    if table.start is None or name == "avi":
+        return 0.0
+    zero = (container.start_time or 0) / 1e6
+    if name.startswith("mov") and (table.packets is None or table.packets.dts[0] > 0):
+        zero = 0.0  # a track that is not shifted begins with its first packet
+    offset = table.start - zero
+    if name in JOINED and offset > (container.duration or 0) / 1e6:
+        return 0.0  # some other stream has a wrong timestamp
+    return round(offset, 6) if gap <= offset <= MAX_DECLARED_SECONDS else 0.0
+
+
+def read_timecode(container: InputContainer, stream: VideoStream) -> str | None:
+    """The timecode of the first frame; None if no track states one."""
+    others = (other.metadata for other in container.streams)
+    for metadata in chain([stream.metadata, container.metadata], others):
+        if match := _TIMECODE.fullmatch(metadata.get("timecode", "")):
+            return match[0]
+    return None
+
+
+def read_creation(container: InputContainer, stream: VideoStream) -> str | None:
+    """When the file was recorded, ISO 8601; None if nothing says so, or the clock was never set.
+
+    QuickTime's own tag has the offset from UTC of the place, creation_time only UTC.
+    """
+    for key in ("com.apple.quicktime.creationdate", "creation_time"):
+        for metadata in (container.metadata, stream.metadata):
+            match = _CREATED.fullmatch(metadata.get(key, ""))
+            if match and match[1] > UNSET_YEAR:
+                offset = re.sub(r"(\d\d):?(\d\d)$", r"\1:\2", match[4].replace("Z", "+0000"))
+                return f"{match[1]}{match[2]}T{match[3]}{offset}"
+    return None
+
+
 def average_rate(times: Times, duration: float, stated: Fraction | None) -> Fraction:
     """Frames per second over the whole file; the header's rate if it agrees within 1 %."""
     real = len(times) / duration if duration > 0 else 25.0
@@ -211,13 +220,6 @@ def _is_vfr(times: Times, tick: float) -> bool:
         return False
     usual = float(np.median(gaps))
     return bool((np.abs(gaps - usual) > max(1.5 * tick, 0.02 * usual)).any())
-
-
-def _is_truncated(declared: float, available: float, container: str) -> bool:
-    """Only containers that state a duration in the header can be seen to be truncated."""
-    if container.split(",")[0] not in {"mov", "matroska", "avi"}:
-        return False
-    return declared - available > max(TRUNCATED_SECONDS, 0.02 * declared)
 
 
 def _no_frames(promised: int, declared: float | None, has_packets: bool) -> VideoError:

@@ -16,7 +16,7 @@ from select import select
 import av
 
 from vidattn.errors import VideoError
-from vidattn.video.container.byte_file import SCHEME
+from vidattn.video.container.open import SCHEME
 from vidattn.video.process import messages
 from vidattn.video.process.sandbox import Sandbox
 

@@ -1,4 +1,4 @@
-"""The supervisor's side of a worker process: messages, watchdog, end."""
+"""The supervisor's side of worker processes: messages, watchdog, end; and those that are kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from vidattn.video.process import messages
-from vidattn.video.process.budget import TimeBudget
 from vidattn.video.protocol import Frames, Limits
 
 PIPE_BYTES = 1 << 20
@@ -297,3 +297,88 @@ def _environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
+
+
+TIMES_DURATION = 4
+BYTES_PER_SECOND = 5e6
+"""The slowest reading of a large file, over a network."""
+USUAL_PIXELS = 1920 * 1080 * 30
+"""In a second of video; more pixels may take more time."""
+MAX_FACTOR = 16
+MAX_FRAME_SECONDS = 1.0
+"""A frame that is shown for longer takes no longer to decode."""
+
+
+class TimeBudget:
+    """Seconds that a caller waits for processes while one video is read."""
+
+    def __init__(self, limits: Limits, file_bytes: int) -> None:
+        """For opening a file, which may mean to read it all."""
+        self._least = max(limits.decoding_seconds, file_bytes / BYTES_PER_SECOND)
+        self.allowed, self.spent = self._least, 0.0
+        self._frames, self._requested, self._once = 1, 0, self._least
+
+    @property
+    def left(self) -> float:
+        """Seconds to go; below 0 at the end."""
+        return self.allowed - self.spent
+
+    def extend(self, frames: int, duration: float, pixels: int) -> None:
+        """For decoding a video once; duration: seconds. pixels: of a frame."""
+        factor = pixels * frames / (max(duration, 1e-3) * USUAL_PIXELS)
+        seconds = min(duration, frames * MAX_FRAME_SECONDS)
+        decoding = TIMES_DURATION * seconds * min(max(factor, 1.0), MAX_FACTOR)
+        self._frames, self._once = frames, max(self._least, decoding)
+        self.allowed = max(self.allowed, self._once)
+
+    def request(self, frames: int) -> None:
+        """For decoding so many frames; time is added when all of them came once."""
+        self._requested += frames
+        self.allowed = self._once * max(1.0, self._requested / self._frames)
+
+
+class ProcessPool:
+    """Keeps decoding processes from one file to the next, where starting them dominates.
+
+    Results are those of fresh processes: an error in a kept process is retried in a fresh one (by
+    `SupervisedVideo`), and a process ends after `FILES` files. A copy in another process, forked or
+    pickled, starts empty. size: number of processes kept.
+    """
+
+    FILES = 200
+
+    def __init__(self, size: int = 1) -> None:
+        self._size = size
+        self._processes: list[WorkerProcess] = []
+        self._finalizer = weakref.finalize(self, _kill_all, self._processes)
+
+    def take(self, key: object) -> WorkerProcess | None:
+        """A process with this key that the caller then owns; None if no usable one is there."""
+        while process := next((p for p in reversed(self._processes) if p.key == key), None):
+            self._processes.remove(process)
+            if process.usable:
+                return process
+            process.kill()
+        return None
+
+    def put(self, process: WorkerProcess) -> None:
+        """Keep a process for later, or end it if it is old or unusable, and one too many."""
+        process.files += 1
+        if process.files >= self.FILES or not process.usable:
+            process.kill()
+            return
+        self._processes.append(process)
+        while len(self._processes) > self._size:
+            self._processes.pop(0).kill()
+
+    def close(self) -> None:
+        """End the kept processes; the next file starts a new one."""
+        _kill_all(self._processes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ProcessPool, (self._size,)
+
+
+def _kill_all(processes: list[WorkerProcess]) -> None:
+    while processes:
+        processes.pop().kill()

@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import Area, Window
-from vidattn.video.process.budget import TimeBudget
-from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
+from vidattn.video.process.child import (
+    DiedError,
+    ProcessPool,
+    SilentError,
+    TimeBudget,
+    WorkerProcess,
+)
 from vidattn.video.process.open_file import open_regular, printable_path
-from vidattn.video.process.pool import ProcessPool
 from vidattn.video.protocol import (
     LAYERS,
     TAILS,

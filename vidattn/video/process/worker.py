@@ -22,9 +22,8 @@ from vidattn.video.process import messages
 from vidattn.video.process.channel import Channel, path_of, run_worker, source_of
 from vidattn.video.process.sandbox import Sandbox
 from vidattn.video.protocol import Limits
-from vidattn.video.readers import READERS, ReaderInfo
+from vidattn.video.readers import READERS, Reader, ReaderInfo, UnreadableFrame, refuse
 from vidattn.video.readers.pyav import PyAVReader
-from vidattn.video.readers.reader import Reader, UnreadableFrame, refuse
 
 
 class DecodeWorker:

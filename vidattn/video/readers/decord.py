@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Limits
-from vidattn.video.readers.reader import Event, UnreadableFrame, missing, refuse
+from vidattn.video.readers import Event, UnreadableFrame, missing, refuse
 
 BATCH_FRAMES = 16
 CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg2video", "mjpeg"})

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Frames, Limits
-from vidattn.video.readers.reader import Event, UnreadableFrame, missing, refuse
+from vidattn.video.readers import Event, UnreadableFrame, missing, refuse
 
 
 class OpenCVReader:

@@ -9,12 +9,11 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from vidattn.video.container.cursor import Cursor
+from vidattn.video.container.cursor import Cursor, FrameGroup, plan_groups
 from vidattn.video.container.frame_table import FrameTable, Source, decode
-from vidattn.video.container.seek_plan import FrameGroup, plan_groups
 from vidattn.video.pixels import Converter
 from vidattn.video.protocol import Frames
-from vidattn.video.readers.reader import Event, UnreadableFrame
+from vidattn.video.readers import Event, UnreadableFrame
 
 PATIENCE_FRAMES = 32
 """A frame that is still missing when one so much later has come will not come."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vidattn.io.text import first_line
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Frames, Limits
-from vidattn.video.readers.reader import Event, missing, refuse
+from vidattn.video.readers import Event, missing, refuse
 
 BATCH_FRAMES = 16
 

@@ -15,8 +15,7 @@ import numpy as np
 from vidattn.errors import OutputError, VideoError
 from vidattn.io.files import open_output
 from vidattn.types import Window
-from vidattn.video.process.budget import TimeBudget
-from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
+from vidattn.video.process.child import DiedError, SilentError, TimeBudget, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.protocol import Frames, Times, Video
 

@@ -13,11 +13,10 @@ import av
 import numpy as np
 
 from vidattn.errors import VideoError
-from vidattn.video.container.byte_file import for_ffmpeg
-from vidattn.video.container.cursor import Cursor
+from vidattn.video.container.cursor import Cursor, FrameGroup
 from vidattn.video.container.frame_table import FrameTable, Source, build_table
+from vidattn.video.container.open import for_ffmpeg
 from vidattn.video.container.packets import Packets
-from vidattn.video.container.seek_plan import FrameGroup
 from vidattn.video.writer.audio import AudioCopy
 
 CARRIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})

@@ -21,17 +21,15 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
-from vidattn.video.container.byte_file import for_ffmpeg
 from vidattn.video.container.frame_table import Source
-from vidattn.video.container.open import open_container
+from vidattn.video.container.open import for_ffmpeg, open_container
 from vidattn.video.process import messages
 from vidattn.video.process.channel import Channel, run_worker, source_of
 from vidattn.video.process.sandbox import Sandbox
 from vidattn.video.protocol import Limits
 from vidattn.video.writer.audio import AudioCopy
-from vidattn.video.writer.colorspace import ColorTags
 from vidattn.video.writer.cut import StreamCut
-from vidattn.video.writer.h264 import add_h264
+from vidattn.video.writer.h264 import ColorTags, add_h264
 
 MAX_TICKS = 1_000_000
 """Ticks a second; finer or odd time bases are replaced by the usual 90,000."""
