@@ -130,7 +130,7 @@ OWN_FILES = {
     "weights.download",  # a few bytes in the cache
     "cli", "cli.terminal.console",  # the standard streams
     "video.writer.cut", "video.writer.worker",  # by a descriptor from `open_output`
-    "video.writer.drawn", "weights.graph_export",  # in the place of `replacing_file`
+    "video.writer.h264", "weights.graph_export",  # in the place of `replacing_file`
 }  # fmt: skip
 """Modules that read small files whose content is known."""
 

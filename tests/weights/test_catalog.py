@@ -11,7 +11,7 @@ from vidattn.config import StamConfig, TimeSformerConfig, labels
 from vidattn.errors import DataError, WeightsError
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.models.timesformer import SCHEMES, TimeSformer
-from vidattn.weights import catalog, download, facts, key_maps, loading, stam_keys
+from vidattn.weights import catalog, download, key_maps, loading, model_card, stam_keys
 from vidattn.weights.catalog import CATALOG
 from vidattn.weights.conv_keys import LAYOUTS
 
@@ -62,7 +62,7 @@ def test_sizes_are_those_of_the_models() -> None:
         if entry.is_bundled:
             continue
         with torch.device("meta"):
-            state = build_model(facts.shape_of(entry)).state_dict()
+            state = build_model(model_card.shape_of(entry)).state_dict()
         size = sum(tensor.numel() for tensor in state.values()) * 4 / 1e6
         assert entry.megabytes == pytest.approx(size, rel=0.03, abs=0.5), entry.name
 

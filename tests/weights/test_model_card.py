@@ -22,7 +22,7 @@ from vidattn import weights
 from vidattn.errors import DataError, OutputError, UsageError
 from vidattn.models.classifier import Classifier
 from vidattn.weights import model_card
-from vidattn.weights.facts import explain_license
+from vidattn.weights.model_card import explain_license
 
 COMMIT = "c" * 40
 EVALUATION = {

@@ -16,9 +16,8 @@ import pytest
 
 from tests.weights.test_download import BODY, DIGEST, Server, server
 from vidattn.errors import UsageError, WeightsError
-from vidattn.weights import download, mirror, sources
-from vidattn.weights.catalog import CATALOG
-from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
+from vidattn.weights import download, sources
+from vidattn.weights.catalog import CATALOG, CatalogEntry, WeightsSource
 from vidattn.weights.download import UnavailableError
 
 __all__ = ["server"]
@@ -105,18 +104,18 @@ def test_a_mirror_folder_is_filled_checked_and_used_offline(
     entry, folder = entry_of(server.url("good.pth"), sha256=DIGEST[:8]), tmp_path / "mirror"
     monkeypatch.setitem(CATALOG, entry.name, entry)
     place = folder / "timesformer-k400" / "good.pth"
-    assert mirror.copy_weights(entry, folder) == [place]
-    assert mirror.copy_weights(entry, folder) == [place]
+    assert sources.copy_weights(entry, folder) == [place]
+    assert sources.copy_weights(entry, folder) == [place]
     assert len(server.ranges) == 1
     assert (folder / "SHA256SUMS").read_text() == f"{DIGEST}  timesformer-k400/good.pth\n"
-    assert list(mirror.check_mirror(folder)) == [("timesformer-k400/good.pth", "")]
+    assert list(sources.check_mirror(folder)) == [("timesformer-k400/good.pth", "")]
     monkeypatch.setenv("VIDATTN_MIRROR", str(folder))
     assert sources.fetch(entry, offline=True)[0] == place
     place.write_bytes(BODY[:-1])
-    (_, reason), *_ = mirror.check_mirror(folder)
+    (_, reason), *_ = sources.check_mirror(folder)
     assert reason.endswith(f"listed is {DIGEST}")
     place.unlink()
-    assert list(mirror.check_mirror(folder)) == [("timesformer-k400/good.pth", "missing")]
+    assert list(sources.check_mirror(folder)) == [("timesformer-k400/good.pth", "missing")]
     with pytest.raises(UnavailableError, match="VIDATTN_MIRROR: it lacks timesformer-k400; not "):
         sources.fetch(entry, offline=True)
 
@@ -124,7 +123,7 @@ def test_a_mirror_folder_is_filled_checked_and_used_offline(
 def test_a_list_of_digests_that_leads_out_of_the_mirror_is_refused(tmp_path: Path) -> None:
     (tmp_path / "SHA256SUMS").write_text(f"{DIGEST}  ../other\n")
     with pytest.raises(WeightsError, match="not a list of digests"):
-        list(mirror.check_mirror(tmp_path))
+        list(sources.check_mirror(tmp_path))
 
 
 def test_a_mirror_comes_before_all_sources_and_its_password_is_never_shown(

@@ -109,7 +109,7 @@ def download_weights(
     Goes on behind a model that no source has. Raises UsageError without names, and WeightsError at
     the end for those that are missing.
     """
-    from vidattn.weights import catalog, download, mirror, sources
+    from vidattn.weights import catalog, download, sources
 
     if bool(names) == every:
         raise UsageError("name models of the catalog, or --all", hint="vidattn models list")
@@ -124,7 +124,7 @@ def download_weights(
             if folder is None:
                 paths = [sources.fetch(entry, announce=announce, progress=begin)[0]]
             else:
-                paths = mirror.copy_weights(entry, folder, announce=announce, progress=begin)
+                paths = sources.copy_weights(entry, folder, announce=announce, progress=begin)
         except download.UnavailableError as error:
             missing.append(entry.name)
             console.warn(f"{entry.name}: {error.message}")
@@ -139,12 +139,12 @@ def check_mirror(console: Console, folder: str) -> bool:
 
     Raises WeightsError if one is not as listed.
     """
-    from vidattn.weights import mirror
+    from vidattn.weights import sources
 
-    if not mirror.is_mirror(Path(folder)):
+    if not sources.is_mirror(Path(folder)):
         return False
     wrong = 0
-    for name, reason in mirror.check_mirror(Path(folder)):
+    for name, reason in sources.check_mirror(Path(folder)):
         console.emit(f"{name}: {reason or 'valid'}")
         wrong += bool(reason)
     if wrong:

@@ -33,7 +33,7 @@ from vidattn.models.fused_layers import FrozenLinear
 from vidattn.models.int8 import Int8Linear, calibrate
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import catalog, key_maps, load
-from vidattn.weights.facts import shape_of
+from vidattn.weights.model_card import shape_of
 
 SIDE, GPU_SIDE = 2048, 8192
 """Side of the matrices whose product is the ceiling: larger ones are no faster on a CPU, while a

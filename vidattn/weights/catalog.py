@@ -7,11 +7,92 @@ Other copies of the same model carry their origin at the end of the name: see `S
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vidattn.errors import WeightsError
-from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
-from vidattn.weights.conv_catalog import list_networks
+
+MEGABYTES = {
+    "divided": 487, "joint": 344, "space": 344, "stam": 477, "i3d-r50": 112,
+    "slowfast-r50-4x16": 138, "slowfast-r50-8x8": 139,
+    "slowfast-r101-8x8": 252, "slowfast-r101-16x8": 216,
+    "x3d-xs": 15, "x3d-s": 15, "x3d-m": 15, "x3d-l": 25, "tsm-r50": 98, "tsm-r50-nl": 127,
+}  # fmt: skip
+"""The size of the weights of each shape in float32; a published file may hold more."""
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """A place that has the weights of a model."""
+
+    location: str
+    """A URL, or a Hugging Face hub id (owner/name)."""
+    sha256: str = ""
+    """The digest of the file, or its first digits, if published."""
+    note: str = ""
+    """What is to be known of weights from there."""
+
+    @property
+    def is_url(self) -> bool:
+        """Whether `location` is a URL."""
+        return self.location.startswith(("https://", "http://"))
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """A model that can be loaded by name."""
+
+    name: str
+    location: str
+    """A URL, a Hugging Face hub id (owner/name), or the name of a bundled file."""
+    frames: int
+    """Frames per clip."""
+    dataset: str
+    """The training data: a name in `vidattn.config.labels.COUNTS`, "howto100m" or "motion"."""
+    license: str
+    frame_interval: int = 0
+    """Frame step at 30 fps; 0: spread over the whole video, or as given in the file."""
+    size: int = 224
+    """Side in pixels of the crop that `views` were scored with."""
+    attention: str = "divided"
+    """The scheme of a TimeSformer, "stam", or a name in `vidattn.models.classifier.VARIANTS`."""
+    top1: float | None = None
+    """Published accuracy in percent, for `views`."""
+    top5: float | None = None
+    views: str = "3x1"
+    sha256: str = ""
+    """The digest of the file at `location`, or its first digits, if published."""
+    channels: str = "rgb"
+    note: str = ""
+    source_note: str = ""
+    """As `note`, but of weights from `location` alone."""
+    mirrors: tuple[WeightsSource, ...] = ()
+    """Other places with the same weights, in the order in which they are tried."""
+
+    @property
+    def sources(self) -> tuple[WeightsSource, ...]:
+        """All places with the weights, in the order in which they are tried."""
+        if self.is_bundled:
+            return ()
+        return (WeightsSource(self.location, self.sha256, self.source_note), *self.mirrors)
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the weights ship with the package."""
+        return "/" not in self.location
+
+    @property
+    def megabytes(self) -> int:
+        """The size of the weights, about."""
+        return 1 if self.is_bundled else MEGABYTES[self.attention]
+
+    @property
+    def expect(self) -> str:
+        """The published score, such as "k400 top-1 77.69, top-5 93.45 (views 3x1)"."""
+        if self.top1 is None:
+            return ""
+        top5 = "" if self.top5 is None else f", top-5 {self.top5:g}"
+        return f"{self.dataset} top-1 {self.top1:g}{top5} (views {self.views})"
+
 
 DEFAULT = "timesformer-k400"
 LONG_DEFAULT = "timesformer-l-k400"
@@ -23,8 +104,6 @@ MOTION_WARNING = (
     f"CAMERA MOTION, NOT ACTIONS: labels are of {BUNDLED} and say how the camera moves, "
     "not what happens in the video"
 )
-
-
 SUFFIXES = {
     "-meta": "the authors' own file",
     "-hf": "its copy on the Hugging Face hub",
@@ -43,7 +122,7 @@ K600_ORDER = "class names are in the order of Kinetics, as the authors say on th
 ZOO = "https://www.dropbox.com/s/"
 STAM_ZOO = "https://miil-public-eu.oss-eu-central-1.aliyuncs.com/model-zoo/STAM/"
 LONG_ENOUGH = "the score is on the validation videos of at least ten seconds"
-MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/recognition/timesformer/"
+MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/recognition/"
 
 # The official model zoo (README of the code); the hub has each file converted, too.
 # model size, dataset, frames x frame step, pixels, top-1, top-5, key of the file in the zoo
@@ -66,13 +145,52 @@ STAM = ((8, 77.5), (16, 79.3), (32, 79.95), (64, 80.5))  # frames, top-1 (README
 STAM_FIRST = ((16, 77.8), (32, None), (64, 79.2))  # frames, top-1 (the paper's first version)
 NAMED = {"k400": "K400", "k600": "K600", "ssv2": "SSv2", "howto100m": "HowTo100M"}
 VARIANT = {"base": "timesformer", "hr": "timesformer-hr", "large": "timesformer-l"}
+ALPHABETICAL = "class names are assumed to be in alphabetical order: the file has none"
+PYTORCHVIDEO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/"
+VIDEO, X3D = f"{PYTORCHVIDEO}kinetics/", "https://dl.fbaipublicfiles.com/pyslowfast/x3d_models/"
+TSM_ZOO, *TSM_MIRRORS = (
+    "https://hanlab18.mit.edu/projects/tsm/models/TSM_",
+    "https://file.lzhu.me/projects/tsm/models/TSM_",
+    "https://hanlab.mit.edu/projects/tsm/models/TSM_",
+)
+"""All of the authors, whose READMEs of different times name them for the same files."""
+R101 = "slowfast_r101_8xb8-8x8x1-256e_kinetics400-rgb"
+
+# Scores of PyTorchVideo's files are its own; those of PySlowFast's and TSM's are in their zoos.
+# name, variant, file, frames, step at 30 fps, crop of the test, top-1
+R101_DEEP = "SLOWFAST_16x8_R101_50_50"
+KINETICS = (
+    ("i3d-k400", "i3d-r50", "I3D_8x8_R50", 8, 8, 256, 73.27),
+    ("slowfast-4x16-k400", "slowfast-r50-4x16", "SLOWFAST_4x16_R50", 32, 2, 256, 75.34),
+    ("slowfast-k400", "slowfast-r50-8x8", "SLOWFAST_8x8_R50", 32, 2, 256, 76.94),
+    ("slowfast-r101-k400", "slowfast-r101-8x8", "SLOWFAST_8x8_R101", 32, 2, 256, 77.90),
+    ("slowfast-r101-16x8-k400", "slowfast-r101-16x8", R101_DEEP, 64, 2, 256, 78.70),
+    ("x3d-xs-k400", "x3d-xs", "X3D_XS", 4, 12, 182, 69.12),
+    ("x3d-s-k400", "x3d-s", "X3D_S", 13, 6, 182, 73.33),
+    ("x3d-m-k400", "x3d-m", "X3D_M", 16, 5, 256, 75.94),
+    ("x3d-l-k400", "x3d-l", "X3D_L", 16, 5, 356, 77.44),
+    ("x3d-xs-k400-fair", "x3d-xs", "x3d_xs", 4, 12, 182, 69.5),
+    ("x3d-s-k400-fair", "x3d-s", "x3d_s", 13, 6, 182, 73.5),
+    ("x3d-m-k400-fair", "x3d-m", "x3d_m", 16, 5, 256, 76.2),
+    ("x3d-l-k400-fair", "x3d-l", "x3d_l", 16, 5, 356, 77.5),
+)
+# name, variant, dataset, file, frames, step (0: spread over the video), crop, views, top-1
+SHIFT = (
+    ("tsm-k400", "tsm-r50", "k400", "segment8_e50", 8, 0, 224, "1x1", 71.2),
+    ("tsm-16-k400", "tsm-r50", "k400", "segment16_e50", 16, 0, 224, "1x1", 72.6),
+    ("tsm-dense-k400", "tsm-r50", "k400", "segment8_e100_dense", 8, 8, 256, "3x10", 74.1),
+    ("tsm-nl-k400", "tsm-r50-nl", "k400", "segment8_e100_dense_nl", 8, 8, 256, "3x10", 75.6),
+    ("tsm-ssv2", "tsm-r50", "ssv2", "segment8_e45", 8, 0, 256, "3x2", 61.2),
+    ("tsm-16-ssv2", "tsm-r50", "ssv2", "segment16_e45", 16, 0, 256, "3x2", 63.1),
+)
+SHIFT_DATA = {"k400": "kinetics", "ssv2": "somethingv2"}
 
 
 def _make_mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -> CatalogEntry:
     stem = f"timesformer_{variant}_8xb8-8x32x1-15e_kinetics400-rgb"
     return CatalogEntry(
         name=name,
-        location=f"{MMACTION2}{stem}/{stem}_20220815-{digits}.pth",
+        location=f"{MMACTION2}timesformer/{stem}/{stem}_20220815-{digits}.pth",
         frames=8,
         dataset="k400",
         license="Apache-2.0",
@@ -145,6 +263,43 @@ def _make_stam(frames: int, top1: float | None, first: bool = False) -> CatalogE
     )
 
 
+def _make_kinetics(
+    name: str, variant: str, file: str, frames: int, step: int, size: int, top1: float
+) -> CatalogEntry:
+    return CatalogEntry(
+        name=name,
+        location=f"{X3D if name.endswith('-fair') else VIDEO}{file}.pyth",
+        frames=frames,
+        dataset="k400",
+        license="Apache-2.0",
+        frame_interval=step,
+        size=size,
+        attention=variant,
+        top1=top1,
+        views="3x10",
+        note=ALPHABETICAL,
+    )
+
+
+def _make_shift(row: tuple[str, str, str, str, int, int, int, str, float]) -> CatalogEntry:
+    name, variant, dataset, file, frames, step, size, views, top1 = row
+    path = f"{SHIFT_DATA[dataset]}_RGB_resnet50_shift8_blockres_avg_{file}.pth"
+    return CatalogEntry(
+        name=name,
+        location=TSM_ZOO + path,
+        mirrors=tuple(WeightsSource(zoo + path) for zoo in TSM_MIRRORS),
+        frames=frames,
+        dataset=dataset,
+        license="MIT",
+        frame_interval=step,
+        size=size,
+        attention=variant,
+        top1=top1,
+        views=views,
+        note=ALPHABETICAL if dataset == "k400" else "",
+    )
+
+
 CATALOG: dict[str, CatalogEntry] = {
     entry.name: entry
     for entry in (
@@ -156,7 +311,26 @@ CATALOG: dict[str, CatalogEntry] = {
         *(_make_official(row) for row in OFFICIAL),
         *(_make_stam(frames, top1) for frames, top1 in STAM),
         *(_make_stam(frames, top1, True) for frames, top1 in STAM_FIRST),
-        *list_networks(),
+        *(_make_kinetics(*row) for row in KINETICS),
+        *(_make_shift(row) for row in SHIFT),
+        CatalogEntry(
+            name="slowfast-ssv2",
+            location=f"{PYTORCHVIDEO}ssv2/SLOWFAST_8x8_R50.pyth",
+            frames=32,
+            dataset="ssv2",
+            license="Apache-2.0",
+            size=256,
+            attention="slowfast-r50-8x8",
+            top1=61.68,
+            top5=86.92,
+        ),
+        replace(
+            _make_kinetics(
+                "slowfast-r101-k400-mmaction2", "slowfast-r101-8x8", "", 32, 2, 256, 78.65
+            ),
+            location=f"{MMACTION2}slowfast/{R101}/{R101}_20220818-9c0e09bd.pth",
+            sha256="9c0e09bd",
+        ),
     )
 }
 """The entries by name. Where no digest is published, that of the first download is pinned."""

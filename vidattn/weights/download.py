@@ -3,8 +3,10 @@
 A download goes to a `.part` file under a lock, resumes after an interruption, is compared with the
 size promised by the server, the sha256 of the catalog and that of the first download, and is
 renamed last: a name in the cache always stands for a complete file, whatever happens to processes
-or power. A full disk is an error of its own: no other model stands in for weights that the network
-would have delivered. Messages name hosts: an address may hold a password.
+or power. Few authors publish the digest of their weights; that of the first download therefore
+stays in the cache, also when the weights are deleted, and another file is refused. A full disk is
+an error of its own: no other model stands in for weights that the network would have delivered.
+Messages name hosts: an address may hold a password.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,8 @@ import huggingface_hub.errors
 from vidattn.errors import OutputError, WeightsError
 from vidattn.io import digest
 from vidattn.io.cache import cache_folder
-from vidattn.io.files import open_output, publish
+from vidattn.io.files import is_file, open_output, publish, read_file, write_atomically
 from vidattn.io.locks import locked
-from vidattn.weights.pins import require_pinned
 
 CONNECT_SECONDS = 5.0
 """Short, so that a machine without a network soon falls back to the bundled model."""
@@ -314,3 +316,25 @@ def describe_root(error: BaseException) -> str:
     while inner := error.__cause__ or error.__context__:
         error = inner
     return (_describe(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def require_pinned(place: Path, sha256: str, published: str = "") -> None:
+    """Raise WeightsError for weights other than the published or the first ones.
+
+    place: of the weights in the cache. sha256: the digest of the weights at hand. published: the
+    digest according to the catalog, or its first digits. A first digest is pinned where the cache
+    can be written.
+    """
+    if not sha256.startswith(published.lower()):
+        hint = "try again; if the digest stays the same, the file behind the link has changed"
+        raise WeightsError(f"its sha256 is {sha256}, published is {published}", hint=hint)
+    pin = place.parent.parent / "pins" / f"{place.name}.sha256"
+    if not is_file(pin):
+        with suppress(OutputError):
+            write_atomically(pin, f"{sha256}\n".encode())
+        return
+    pinned = read_file(pin, 1000).decode("ascii", "replace").strip()
+    if pinned != sha256:
+        message = f"its sha256 is {sha256}, that of the first download was {pinned}"
+        hint = f"if its authors have replaced it and you trust the new one, delete {pin}"
+        raise WeightsError(message, hint=hint)

@@ -24,8 +24,8 @@ from vidattn.weights import (
     safetensors_file,
     sources,
 )
-from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
-from vidattn.weights.pins import require_pinned
+from vidattn.weights.catalog import CatalogEntry, WeightsSource
+from vidattn.weights.download import require_pinned
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 PICKLES = (".pyth", ".pth", ".pt", ".bin", ".pkl")

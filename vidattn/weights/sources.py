@@ -1,14 +1,16 @@
-"""The weights of a catalog entry, from the first source that has them.
+"""The weights of a catalog entry, from the first source that has them, and mirrors of them.
 
 $VIDATTN_MIRROR comes first: a folder, an http(s) address, or an organization on the Hugging Face
-hub, with a folder for each model that holds the files of one of its sources under their own names,
-as `vidattn.weights.mirror` writes them. The sources of the catalog follow in their order.
+hub, with a folder for each model that holds the files of one of its sources under their own names.
+The sources of the catalog follow in their order. `copy_weights` writes such a folder for machines
+without a network, with a list of digests that `sha256sum -c` reads.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,12 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.errors import UsageError, WeightsError
-from vidattn.io import digest
-from vidattn.io.files import is_file, is_folder
-from vidattn.weights import download
-from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
-from vidattn.weights.download import HUB_WEIGHTS, UnavailableError
-from vidattn.weights.pins import require_pinned
+from vidattn.io.digest import sha256_file
+from vidattn.io.files import (
+    is_file,
+    is_folder,
+    read_file,
+    reading,
+    replacing_file,
+    write_atomically,
+)
+from vidattn.weights import catalog, download
+from vidattn.weights.catalog import CatalogEntry, WeightsSource
+from vidattn.weights.download import HUB_WEIGHTS, UnavailableError, require_pinned
 
 MIRROR = "VIDATTN_MIRROR"
 HUB_SETTINGS = ("config.json", "preprocessor_config.json")
@@ -191,7 +199,7 @@ def _require_same(path: Path, source: WeightsSource) -> Path:
     weights = path if is_file(path) else find_weights(path)
     if weights is None:
         raise UnavailableError("has no such file")
-    sha256, place = digest.sha256_file(weights), download.cache_path(source.location)
+    sha256, place = sha256_file(weights), download.cache_path(source.location)
     try:
         require_pinned(place, sha256, source.sha256)
     except WeightsError as error:
@@ -208,3 +216,83 @@ def find_weights(folder: Path) -> Path | None:
 def file_name(source: WeightsSource) -> str:
     """The name of the file behind a URL."""
     return Path(urllib.parse.urlsplit(source.location).path).name
+
+
+SUMS = "SHA256SUMS"
+"""The list of digests."""
+HUB_FILES = (*HUB_SETTINGS, "README.md", *HUB_WEIGHTS)
+
+
+def is_mirror(folder: Path) -> bool:
+    """Whether `copy_weights` has written to a folder."""
+    return is_file(folder / SUMS)
+
+
+def copy_weights(
+    entry: CatalogEntry,
+    mirror: Path,
+    *,
+    announce: Announce | None = None,
+    progress: download.Progress | None = None,
+) -> list[Path]:
+    """Put the files of an entry into a mirror, from this machine or the first source.
+
+    Returns their paths. Raises UnavailableError if no source has them, and OutputError.
+    """
+    sums = _read_sums(mirror) if is_mirror(mirror) else {}
+    paths = [mirror / name for name in sums if name.startswith(f"{entry.name}/")]
+    if paths and all(map(is_file, paths)):
+        return paths
+    folder = mirror / entry.name
+    found, source = fetch(entry, folder=folder, announce=announce, progress=progress)
+    if source.is_url:
+        originals = {folder / file_name(source): found}
+    else:
+        originals = {folder / name: found / name for name in HUB_FILES if is_file(found / name)}
+    for path, original in originals.items():
+        if path != original:
+            with replacing_file(path) as part:
+                shutil.copyfile(original, part)
+        sums[path.relative_to(mirror).as_posix()] = sha256_file(path)
+    text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items()))
+    write_atomically(mirror / SUMS, text.encode())
+    return list(originals)
+
+
+def check_mirror(mirror: Path) -> Iterator[tuple[str, str]]:
+    """Each file of a mirror, such as "stam-16-k400/stam_16.pth", and what is wrong with it or "".
+
+    Raises WeightsError for a broken list of digests.
+    """
+    for name, expected in sorted(_read_sums(mirror).items()):
+        path, entry = mirror / name, catalog.CATALOG.get(name.split("/")[0])
+        if not is_file(path):
+            yield name, "missing"
+            continue
+        with reading(path, WeightsError):
+            actual = sha256_file(path)
+        published = [
+            source.sha256
+            for source in (entry.sources if entry else ())
+            if source.is_url and file_name(source) == path.name
+        ]
+        if actual != expected:
+            yield name, f"its sha256 is {actual}, listed is {expected}"
+        elif published and not actual.startswith(published[0]):
+            yield name, f"its sha256 is {actual}, published is {published[0]}"
+        else:
+            yield name, ""
+
+
+def _read_sums(mirror: Path) -> dict[str, str]:
+    """Digests by the path of their file in the mirror."""
+    path = mirror / SUMS
+    with reading(path, WeightsError):
+        lines = read_file(path).decode("utf-8", "replace").splitlines()
+    sums = {}
+    for line in lines:
+        sha256, _, name = line.partition("  ")
+        if len(sha256) != 64 or ".." in name.split("/") or name.startswith("/"):
+            raise WeightsError(f"{path}: not a list of digests", hint="sha256sum writes such lists")
+        sums[name] = sha256
+    return sums

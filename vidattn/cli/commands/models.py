@@ -110,16 +110,16 @@ def info(
 
 
 def _find_facts(console: Console, options: ModelOptions) -> dict[str, Any]:
-    from vidattn.weights import catalog, facts
+    from vidattn.weights import catalog, model_card
 
     entry = catalog.CATALOG.get(options.model or "")
     if entry is not None and not entry.is_bundled:
-        return facts.describe_entry(entry)
+        return model_card.describe_entry(entry)
     classifier = load_model(console, options)
     own, data = _collect_facts(classifier), classifier.card.training_data
-    about = {"use": facts.explain_license(classifier.card.license)}
-    if data in facts.PURPOSE:
-        about |= {"trained_on": facts.PURPOSE[data], "will_not_see": facts.LIMITS[data]}
+    about = {"use": model_card.explain_license(classifier.card.license)}
+    if data in model_card.PURPOSE:
+        about |= {"trained_on": model_card.PURPOSE[data], "will_not_see": model_card.LIMITS[data]}
     return {**own, **about}
 
 
