@@ -126,7 +126,7 @@ def test_the_script_runs(
 OPENERS = {"write_text", "write_bytes", "read_text", "read_bytes"}
 OWN_FILES = {
     "config.labels", "output.report.assets",  # of the package
-    "evaluation.benchmark", "inference.estimate", "cli.commands.system_info",  # of the system
+    "evaluation.benchmark", "inference.estimate", "cli.commands.doctor",  # of the system
     "weights.download",  # a few bytes in the cache
     "cli", "cli.terminal.console",  # the standard streams
     "video.writer.cut", "video.writer.worker",  # by a descriptor from `open_output`

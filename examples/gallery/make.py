@@ -32,7 +32,7 @@ import sample_video  # noqa: E402
 import vidattn  # noqa: E402
 from vidattn import output  # noqa: E402
 from vidattn.cli.terminal import timeline as report  # noqa: E402
-from vidattn.cli.terminal.tracks import TerminalStyle  # noqa: E402
+from vidattn.cli.terminal.timeline import TerminalStyle  # noqa: E402
 from vidattn.output.thumbnails import thumbnails  # noqa: E402
 from vidattn.output.video import heatmap  # noqa: E402
 from vidattn.timeline import Decoding  # noqa: E402

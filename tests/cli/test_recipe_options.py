@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.cli.commands.recipe_options import RecipeOptions
+from vidattn.cli.commands.train import RecipeOptions
 from vidattn.config.recipes import find_recipe
 from vidattn.config.recipes.small import SMALL
 from vidattn.errors import RecipeError, UsageError, VidattnError

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import Run, write_video
-from vidattn.cli.terminal.timeline import animated_lines, segment_lines
-from vidattn.cli.terminal.tracks import TerminalStyle
+from vidattn.cli.terminal.timeline import TerminalStyle, animated_lines, segment_lines
 from vidattn.output.text import format_clock
 from vidattn.timeline import Timeline
 from vidattn.types import Window

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.text import Text
 
 from tests import processes
-from vidattn.cli.terminal import live, tracks
+from vidattn.cli.terminal import live
 from vidattn.cli.terminal import timeline as report
-from vidattn.cli.terminal.tracks import TerminalStyle
+from vidattn.cli.terminal.timeline import TerminalStyle
 from vidattn.inference.events import Scored
 from vidattn.timeline import Timeline
 from vidattn.timeline.palette import COLORS, NONE, label_colors
@@ -60,7 +60,7 @@ def timeline() -> Timeline:
 
 
 def test_tracks_in_eighty_columns() -> None:
-    assert shown(tracks.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(80))) == [
+    assert shown(report.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(80))) == [
         "  walk                      ███████████████████────────────▐██████  66.7 %    2x",
         "  playing the contrabasso…  ─────────────────────██████████▌──────  28.3 %    1x",
         "  background                ───────────────────██─────────────────   5.0 %    1x",
@@ -69,13 +69,13 @@ def test_tracks_in_eighty_columns() -> None:
 
 
 def test_tracks_in_forty_columns_with_and_without_unicode() -> None:
-    assert shown(tracks.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(40))) == [
+    assert shown(report.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(40))) == [
         "  walk          ████████─────▐██  66.7 %",
         "  playing the…  ─────────████▌──  28.3 %",
         "  background    ────────█───────   5.0 %",
         "                0:00        1:00",
     ]
-    assert shown(tracks.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(40, ascii=True))) == [
+    assert shown(report.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(40, ascii=True))) == [
         "  walk          ########-----###  66.7 %",
         "  playing the   ---------#####--  28.3 %",
         "  background    --------#-------   5.0 %",
@@ -84,13 +84,13 @@ def test_tracks_in_forty_columns_with_and_without_unicode() -> None:
 
 
 def test_rows_in_eighty_and_forty_columns() -> None:
-    assert shown(tracks.segment_rows(SEGMENTS, HUES, TerminalStyle(80))) == [
+    assert shown(report.segment_rows(SEGMENTS, HUES, TerminalStyle(80))) == [
         "  00:00:00.0 - 00:00:30.0  walk                        83.0 %  ━━━━━━━━━━━━",
         "  00:00:30.0 - 00:00:33.0  background",
         "  00:00:33.0 - 00:00:50.0  playing the contrabassoon   50.0 %  ━━━━━━━━",
         "  00:00:50.0 - 00:01:00.0  walk                       100.0 %  ━━━━━━━━━━━━━━━",
     ]
-    assert shown(tracks.segment_rows(SEGMENTS, HUES, TerminalStyle(40))) == [
+    assert shown(report.segment_rows(SEGMENTS, HUES, TerminalStyle(40))) == [
         "  00:00:00.0  walk                83.0 %",
         "  00:00:30.0  background",
         "  00:00:33.0  playing the cont…   50.0 %",
@@ -100,7 +100,7 @@ def test_rows_in_eighty_and_forty_columns() -> None:
 
 def test_a_classification_has_bars() -> None:
     whole = timeline().pool_windows(Pool.parse("mean"))
-    assert shown(tracks.score_bars(whole, 5, TerminalStyle(40))) == [
+    assert shown(report.score_bars(whole, 5, TerminalStyle(40))) == [
         "   1  walk   55.0 %  ━━━━━━━━━",
         "   2  run    45.0 %  ━━━━━━━━",
     ]
@@ -115,10 +115,10 @@ def test_no_line_is_wider_than_the_terminal(width: int, label: str) -> None:
     ]  # fmt: skip
     part = Window(0, 40)
     lines = [
-        *tracks.segment_rows(segments, HUES, look),
-        *tracks.draw_tracks(segments, HUES, part, look),
+        *report.segment_rows(segments, HUES, look),
+        *report.draw_tracks(segments, HUES, part, look),
     ]
-    lines += tracks.score_bars(timeline().pool_windows(Pool.parse("mean")), 5, look)
+    lines += report.score_bars(timeline().pool_windows(Pool.parse("mean")), 5, look)
     for text in shown(lines, 500):
         assert cell_len(text) <= width, text
         assert text.isprintable()
@@ -127,7 +127,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, label: str) -> None:
 def test_labels_have_the_colors_of_the_report() -> None:
     text = "\n".join(
         shown(
-            tracks.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(80)),
+            report.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(80)),
             color_system="truecolor",
             no_color=False,
         )
@@ -138,14 +138,14 @@ def test_labels_have_the_colors_of_the_report() -> None:
 
 def test_labels_beyond_the_height_are_counted() -> None:
     segments = [Segment(Window(i, i + 1), f"label {i}", 1.0, i) for i in range(15)]
-    lines = shown(tracks.draw_tracks(segments, HUES, Window(0, 15), TerminalStyle(80)))
+    lines = shown(report.draw_tracks(segments, HUES, Window(0, 15), TerminalStyle(80)))
     assert (len(lines), lines[-1]) == (12, "  and 5 more labels, 33.3 % together")
 
 
 def test_background_is_never_among_the_labels_left_out() -> None:
     segments = [Segment(Window(i, i + 1), f"label {i}", 1.0, i) for i in range(15)]
     segments.append(Segment(Window(15, 16), "background", 0.1, None))
-    lines = shown(tracks.draw_tracks(segments, HUES, Window(0, 16), TerminalStyle(80)))
+    lines = shown(report.draw_tracks(segments, HUES, Window(0, 16), TerminalStyle(80)))
     assert lines[9].startswith("  background")
     assert lines[-1] == "  and 6 more labels, 37.5 % together"
 
@@ -261,7 +261,7 @@ def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
     lines = bare(colored).splitlines()
     assert lines[0] == "a.mp4  00:01:00  "
     assert set(
-        shown(tracks.draw_tracks(timeline().segments, HUES, PART, TerminalStyle(80)))
+        shown(report.draw_tracks(timeline().segments, HUES, PART, TerminalStyle(80)))
     ) <= set(lines)
     assert all(cell_len(line) <= 80 for line in lines)
     plain = on_a_terminal(words, tmp_path, 80, NO_COLOR="1")

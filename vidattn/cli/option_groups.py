@@ -1,14 +1,18 @@
-"""The option groups of the commands: settings of the library, each option described once."""
+"""Options of the commands, each described once, alone or in groups: settings of the library."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
 
 from vidattn.cli.grouping import Changes, Group, option
 from vidattn.cli.parsers import area, choose_area, join_areas, reader, shot_cuts, threshold, views
+from vidattn.config.run_options import BatchOptions
 from vidattn.data.windowing import Windowing, as_seconds
+from vidattn.errors import UsageError
 from vidattn.models.device import Runtime
 from vidattn.output import WRITERS
 from vidattn.timeline.decoding import Decoding
@@ -66,6 +70,41 @@ class OutputOptions:
         return OutputFiles(parse_formats(formats), self.output, video=video, **same)
 
 
+@dataclass(frozen=True)
+class RayOptions:
+    """Where a command with many inputs runs."""
+
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    actors: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine != "ray" and (self.address is not None or self.actors is not None):
+            raise UsageError("--address and --actors are for --engine ray")
+
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        help="Videos, folders (recursive), patterns, @list.txt, or - for paths on stdin.",
+    ),
+]
+Rois = Annotated[
+    list[str],
+    option(
+        "--roi",
+        "NAME=X,Y,W,H",
+        "Part of the picture that gets results of its own, from one decode. Repeatable.",
+        rich_help_panel="Model",
+    ),
+]
+Json = Annotated[
+    bool, option("--json", "Print one JSON document, or for several inputs one per line.")
+]
+JsonOfOne = Annotated[bool, option("--json", "Print one JSON document.")]
+Offline = Annotated[bool, option("--offline", "Never use the network.")]
+Quiet = Annotated[bool, option("--quiet", "-q", "Results and errors only.")]
 OUTPUT_FOLDER = option("--output", "-o", "DIR", "Output folder. Default: the current one.")
 START_TIME = option(
     "--start-time",
@@ -99,6 +138,7 @@ LABELS = option(
     "FILE",
     "Label names: one per line, in order; or lines of old name, tab, new name for some.",
 )
+Labels = Annotated[Path | None, LABELS]
 Top = Annotated[
     int, option("-k", "N", "Number of labels to show.", min=1, rich_help_panel="Output")
 ]
@@ -124,6 +164,7 @@ AREAS = {
 FRAME_STEP = option(
     "--frame-step", "SEC", "Time between the frames of a clip, if the weights do not say."
 )
+FrameStep = Annotated[float | None, FRAME_STEP]
 _MODEL = {
     "model": option(
         "--model",
@@ -274,8 +315,7 @@ _OUTPUT = {
     "deployments": option(
         "FILE",
         "For camtrap-dp: a csv of deploymentID, latitude, longitude, deploymentStart, "
-        "deploymentEnd; "
-        "an id is the name of a folder of videos.",
+        "deploymentEnd; an id is the name of a folder of videos.",
     ),
     "taxa": option(
         "FILE",
@@ -295,3 +335,48 @@ _EXCERPTS = {
 }
 Output = Annotated[OutputOptions, Group("Output", _OUTPUT)]
 OutputWithExcerpts = Annotated[OutputOptions, Group("Output", {**_OUTPUT, **_EXCERPTS})]
+Batch = Annotated[
+    BatchOptions,
+    Group(
+        "Many inputs",
+        {
+            "skip_existing": option(
+                "Skip inputs with a complete result of the same model and settings, and inputs "
+                "that failed before; resume unfinished ones."
+            ),
+            "retry_failed": option(
+                "Like --skip-existing, but retry inputs that failed or have gaps caused by a "
+                "decoder crash or timeout."
+            ),
+            "shard": option(
+                "I/N", "Process only shard I of N, counted from 0; shards are balanced by bytes."
+            ),
+            "start_time": START_TIME,
+            "join": option(
+                "Treat the files of one recording as one video: consecutive numbers in a folder, "
+                "such as GX010023 and GX020023 or street_0001 and street_0002, and times that "
+                "agree."
+            ),
+            "watch": option(
+                "Wait for new videos in the folders, each done when it has stopped growing, until "
+                "Ctrl-C; implies --skip-existing."
+            ),
+            "settle": option(
+                "SEC", "A watched file is done when it has not grown for so long.", min=0
+            ),
+        },
+    ),
+]
+Ray = Annotated[
+    RayOptions,
+    Group(
+        "Ray",
+        {
+            "engine": option("ray: run on a Ray cluster."),
+            "address": option(
+                "HOST:PORT", "Ray cluster to connect to, or auto. Default: start a local one."
+            ),
+            "actors": option("N", "Workers on the cluster. Default: one per GPU or CPU.", min=1),
+        },
+    ),
+]

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli.commands.recipe_options import RECIPE, RecipeOptions
+from vidattn.cli.commands.train import RECIPE, RecipeOptions
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import UsageError
@@ -58,7 +57,7 @@ def bench(
     what: Annotated[BenchOptions, Group("Measurement", BENCH)],
     runtime: Annotated[Runtime, Group("Device", RUNTIME)],
     training: Annotated[RecipeOptions, Group("Training", TRAINING)],
-    as_json: arguments.JsonOfOne = False,
+    as_json: groups.JsonOfOne = False,
 ) -> None:
     """Measure the speed, memory and precision of a model.
 

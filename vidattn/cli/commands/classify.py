@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from vidattn.cli import arguments, batch_options, parsers
 from vidattn.cli import option_groups as groups
+from vidattn.cli import parsers
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import require_readable
 from vidattn.cli.terminal import timeline as terminal
@@ -40,17 +40,17 @@ VIEWS = {
 
 
 def classify(
-    inputs: arguments.Inputs,
+    inputs: groups.Inputs,
     *,
     model: groups.Model,
     options: Annotated[ClassifyOptions, Group("Views", VIEWS)],
     output: groups.Output,
     top: groups.Top = 5,
-    batch: batch_options.Batch,
+    batch: groups.Batch,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
-    roi: arguments.Rois = [],  # noqa: B006
-    quiet: arguments.Quiet = False,
+    roi: groups.Rois = [],  # noqa: B006
+    quiet: groups.Quiet = False,
 ) -> int:
     """Classify whole videos and report how much of each the model saw.
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import (
     load_model,
@@ -24,8 +22,9 @@ from vidattn.cli.model_loading import (
     save_fitted,
     warn_of_whole_pictures,
 )
-from vidattn.cli.terminal.comparison import difference_lines, metric_lines
+from vidattn.cli.parsers import parse_expectations, warn_of_misses
 from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.metrics import comparison_lines, difference_lines
 from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_dataset import name_first
 from vidattn.data.windowing import Windowing
@@ -121,8 +120,8 @@ def compare(
     model: groups.Model,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
-    as_json: arguments.JsonOfOne = False,
-    quiet: arguments.Quiet = False,
+    as_json: groups.JsonOfOne = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Compare timelines with ground truth: frame accuracy, edit score, F1 and mAP.
 
@@ -263,7 +262,7 @@ class MetricsRun:
         }
         if self.how.output is not None:
             self._save_model(timelines, fitted["threshold"], self.how.output)
-        self.console.lines([dumps(document)] if as_json else metric_lines(document))
+        self.console.lines([dumps(document)] if as_json else comparison_lines(document))
         if warn_of_misses(self.console, expected, document):
             return ExitCode.NOT_AS_EXPECTED
         incomplete = pairing.missing or self.source.failed

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Commands, Sections, option
 from vidattn.cli.terminal.console import Console, printable
@@ -64,12 +63,12 @@ def check(
         int, option("--workers", "N", "Files to check at a time. 0: one per CPU.", min=0, max=256)
     ] = 0,
     full: Annotated[bool, option("--full", "Decode every frame, not just a few.")] = False,
-    as_json: arguments.JsonOfOne = False,
+    as_json: groups.JsonOfOne = False,
     output: Annotated[
         Path | None,
         option("--output", "-o", "FILE", "Also write all files and findings, as JSON Lines."),
     ] = None,
-    quiet: arguments.Quiet = False,
+    quiet: groups.Quiet = False,
 ) -> None:
     """Open every video of a dataset and list problems: unreadable, odd, duplicate, in both splits.
 

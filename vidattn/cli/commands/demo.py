@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from vidattn.cli import arguments
+from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
 from vidattn.cli.terminal.console import Console
 from vidattn.output.text import format_time
@@ -22,7 +22,7 @@ def demo(
     output: Annotated[
         Path, option("--output", "-o", "DIR", "Folder of the video and its results.")
     ] = Path(),
-    quiet: arguments.Quiet = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Segment a short drawn video of known camera moves, as a first try.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli.commands.system_info import describe_system, system_info
 from vidattn.cli.model_loading import load_model, require_readable
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import ExitCode, InputError
@@ -19,18 +22,23 @@ from vidattn.inference.batch.inputs import find_existing
 from vidattn.io.text import count_noun
 from vidattn.output.text import format_clock
 from vidattn.video import open_video
+from vidattn.video.process.child import available_layers
+from vidattn.video.protocol import LAYERS
+from vidattn.video.readers import READERS
 
 if TYPE_CHECKING:
     from vidattn.inference.estimate import Estimate
     from vidattn.models.classifier import Classifier, ModelCard
     from vidattn.video import VideoDetails
 
-
 FACTS = (
     *("vfr", "width", "height", "rotation", "codec", "container", "pixel_format"),
     *("bit_depth", "hdr", "frames", "key_seconds"),
 )
 """Of a video, as JSON has them."""
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
+HUB = ("huggingface.co", 443)
+PATIENCE_SECONDS = 2.0
 
 
 def doctor(
@@ -43,8 +51,8 @@ def doctor(
     model: groups.UnchangedModel,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
-    as_json: arguments.Json = False,
-    quiet: arguments.Quiet = False,
+    as_json: groups.Json = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Inspect a video and estimate the cost of segmenting it.
 
@@ -158,3 +166,86 @@ def _document(estimate: Estimate, card: ModelCard) -> dict[str, Any]:
         "memory_mb": estimate.memory_mb,
         "notes": list(estimate.notes),
     }
+
+
+def system_info(*, offline: bool) -> dict[str, Any]:
+    """The installation as plain values. offline: do not try the network."""
+    import torch
+
+    from vidattn.io.cache import cache_folder
+    from vidattn.weights import catalog, download, sources
+
+    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    cached = [e.name for e in catalog.CATALOG.values() if not e.is_bundled]
+    entries, layers = catalog.CATALOG, available_layers()
+    return {
+        "schema": "vidattn/installation/1",
+        "vidattn": version("vidattn"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cpu": {
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "flags": _flags(),
+        },
+        "cuda": cuda,
+        "mps": torch.backends.mps.is_available(),
+        "readers": {name: _version(reader.package) for name, reader in READERS.items()},
+        "sandbox": {name: name in layers for name in LAYERS},
+        "cache": str(cache_folder()),
+        "models": [
+            *[name for name, entry in entries.items() if entry.is_bundled],
+            *[name for name in cached if sources.find_local(entries[name])],
+        ],
+        "network": _network(download.is_offline(offline)),
+    }
+
+
+def describe_system(info: dict[str, Any]) -> Iterator[str]:
+    """The installation as lines of text."""
+    cpu = info["cpu"]
+    devices = [*info["cuda"], *(["mps"] if info["mps"] else [])]
+    yield f"vidattn   {info['vidattn']}, Python {info['python']}, torch {info['torch']}"
+    yield (
+        f"cpu       {count_noun(cpu['cores'], 'core')}, {count_noun(cpu['threads'], 'thread')}, "
+        f"torch uses {cpu['capability']}; has {' '.join(cpu['flags']) or 'no wide vectors'}"
+    )
+    yield f"devices   {', '.join(['cpu', *devices])}"
+    readers = (f"{name} {number or 'missing'}" for name, number in info["readers"].items())
+    yield f"readers   {', '.join(readers)}"
+    layers = (name if held else f"no {name}" for name, held in info["sandbox"].items())
+    yield f"sandbox   {', '.join(layers)}"
+    yield f"cache     {info['cache']}"
+    yield f"models    {', '.join(info['models'])}"
+    yield f"network   {info['network']}"
+
+
+def _flags() -> list[str]:
+    """The instruction sets of `FLAGS` that the CPU has; Linux only."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return []
+    lines = (line.split(":", 1)[1].split() for line in text.splitlines() if line[:5] == "flags")
+    available = set(next(lines, []))
+    return [flag for flag in FLAGS if flag in available]
+
+
+def _version(package: str) -> str | None:
+    for name in (package, f"{package}-headless"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _network(offline: bool) -> str:
+    if offline:
+        return "not to be used"
+    try:
+        with socket.create_connection(HUB, timeout=PATIENCE_SECONDS):
+            return f"{HUB[0]} can be reached"
+    except OSError as error:
+        return f"{HUB[0]} cannot be reached: {error.strerror or error}"

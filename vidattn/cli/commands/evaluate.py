@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from vidattn.cli import arguments, launch, parsers
+from vidattn.cli import launch, parsers
 from vidattn.cli import option_groups as groups
-from vidattn.cli.commands.expect import (
+from vidattn.cli.grouping import Group, option
+from vidattn.cli.model_loading import default_views, load_model, require_weights_name, save_fitted
+from vidattn.cli.parsers import (
     Expectation,
     parse_expectations,
     require_measured,
     warn_of_misses,
 )
-from vidattn.cli.grouping import Group, option
-from vidattn.cli.model_loading import default_views, load_model, require_weights_name, save_fitted
 from vidattn.cli.terminal import metrics
 from vidattn.cli.terminal.console import Console, ProgressBar
 from vidattn.config import ViewConfig
@@ -157,8 +157,8 @@ def evaluate(
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
     nproc: groups.Processes = 1,
-    as_json: arguments.JsonOfOne = False,
-    quiet: arguments.Quiet = False,
+    as_json: groups.JsonOfOne = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Evaluate a model on a dataset: accuracy, calibration and confusions.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, warn_of_whole_pictures
@@ -95,7 +94,7 @@ def explain(
     model: groups.Model,
     runtime: groups.ExactDevice,
     limits: groups.Video,
-    quiet: arguments.Quiet = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Explain the prediction for a window: heatmaps, and the effect of each frame.
 

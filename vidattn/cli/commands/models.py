@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vidattn.cli import arguments
+from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Commands, Sections, option
 from vidattn.cli.model_export import Layout, export, require_layout
 from vidattn.cli.model_loading import (
@@ -75,7 +75,7 @@ def download_models(
         Path | None,
         option("--output", "-o", "DIR", "Mirror to fill, for VIDATTN_MIRROR. Default: the cache."),
     ] = None,
-    quiet: arguments.Quiet = False,
+    quiet: groups.Quiet = False,
 ) -> None:
     """Download published weights, into the cache or into a mirror for machines without a network.
 
@@ -87,9 +87,9 @@ def download_models(
 @app.command("info", cls=Sections)
 def info(
     model: Model,
-    frame_step: arguments.FrameStep = None,
-    offline: arguments.Offline = False,
-    as_json: arguments.JsonOfOne = False,
+    frame_step: groups.FrameStep = None,
+    offline: groups.Offline = False,
+    as_json: groups.JsonOfOne = False,
 ) -> None:
     """Describe a model: what it was trained on and for, license, scores, labels, clips.
 
@@ -171,9 +171,9 @@ def import_model(
         Path,
         typer.Option("--output", "-o", metavar="FILE", help="Output: a .safetensors file."),
     ],
-    labels: arguments.Labels = None,
-    offline: arguments.Offline = False,
-    quiet: arguments.Quiet = False,
+    labels: groups.Labels = None,
+    offline: groups.Offline = False,
+    quiet: groups.Quiet = False,
 ) -> None:
     """Convert any supported checkpoint to one self-contained vidattn file.
 
@@ -212,8 +212,8 @@ def export_model(
             "vidattn, openvino: calibrate 8-bit integers on this video. Repeatable.",
         ),
     ] = None,
-    offline: arguments.Offline = False,
-    quiet: arguments.Quiet = False,
+    offline: groups.Offline = False,
+    quiet: groups.Quiet = False,
 ) -> None:
     """Export a model with labels and preprocessing for other programs; vidattn reads all but pt2.
 
@@ -245,7 +245,7 @@ def card(
     output: Annotated[
         Path | None, option("--output", "-o", "FILE", "A Markdown file. Default: printed.")
     ] = None,
-    offline: arguments.Offline = False,
+    offline: groups.Offline = False,
 ) -> None:
     """Write a model card: labels, data, metrics, calibration, license, limits, an example.
 
@@ -270,7 +270,7 @@ def push(
     model: Annotated[str, option("--model", "-m", "MODEL", "Catalog name, file or folder.")],
     metrics: Metrics = None,
     public: Annotated[bool, option("--public", "A new repository is public.")] = False,
-    quiet: arguments.Quiet = False,
+    quiet: groups.Quiet = False,
 ) -> None:
     """Share a model on the Hugging Face hub, with a model card; -m OWNER/NAME loads it.
 
@@ -287,7 +287,7 @@ def push(
 @app.command("cache", cls=Sections)
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove embeddings and checks.")] = False,
-    as_json: arguments.JsonOfOne = False,
+    as_json: groups.JsonOfOne = False,
 ) -> None:
     """Show the folder of the cache: weights, embeddings, precision checks; clear all but weights.
 
@@ -333,7 +333,7 @@ def _measure_cache() -> dict[str, dict[str, int]]:
 
 @app.command("verify", cls=Sections)
 def verify(
-    model: Model, frame_step: arguments.FrameStep = None, offline: arguments.Offline = False
+    model: Model, frame_step: groups.FrameStep = None, offline: groups.Offline = False
 ) -> None:
     """Check all names, shapes, values and the digest of a model, and run one clip through it.
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from vidattn.cli import arguments, batch_options, parsers
 from vidattn.cli import option_groups as groups
+from vidattn.cli import parsers
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, require_readable
 from vidattn.cli.terminal.console import Console
@@ -35,22 +35,22 @@ MORE = {
 
 
 def segment(
-    inputs: arguments.Inputs,
+    inputs: groups.Inputs,
     *,
     model: groups.Model,
     windows: groups.Windows,
     decoding: groups.PostProcessing,
     output: groups.OutputWithExcerpts,
-    batch: batch_options.Batch,
+    batch: groups.Batch,
     options: Annotated[SegmentOptions, Group("Output", MORE)],
     runtime: groups.Device,
     limits: groups.Video,
-    roi: arguments.Rois = [],  # noqa: B006
-    ray: batch_options.Ray,
+    roi: groups.Rois = [],  # noqa: B006
+    ray: groups.Ray,
     dry_run: Annotated[
         bool, option("--dry-run", "Estimate time and memory from a few windows; write nothing.")
     ] = False,
-    quiet: arguments.Quiet = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Segment long videos into labeled intervals.
 
@@ -111,7 +111,7 @@ def _run_on_ray(
     load: Load,
     wanted: SegmentOptions,
     limits: Limits,
-    ray: batch_options.RayOptions,
+    ray: groups.RayOptions,
 ) -> int:
     from vidattn.cli.terminal.signals import StopFlag
     from vidattn.inference.batch.ray import segment_on_ray

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, warn_of_whole_pictures
@@ -76,13 +75,13 @@ SUGGEST = {
 
 
 def suggest(
-    inputs: arguments.Inputs,
+    inputs: groups.Inputs,
     *,
     model: groups.UnchangedModel,
     options: Annotated[SuggestOptions, Group("Suggestions", SUGGEST)],
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
-    quiet: arguments.Quiet = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Suggest which windows of your videos to label next.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
@@ -79,8 +78,8 @@ def teach(
         Path,
         option("--output", "-o", "DIR|FILE", "Where the model goes: a folder or .safetensors."),
     ] = Path("my-model"),
-    as_json: arguments.JsonOfOne = False,
-    quiet: arguments.Quiet = False,
+    as_json: groups.JsonOfOne = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Teach a model your own classes from a few labeled examples, in minutes.
 
@@ -127,7 +126,7 @@ def _run(
 
 
 def _show(console: Console, taught: Taught, *, as_json: bool) -> None:
-    from vidattn.cli.terminal.teaching import teaching_lines
+    from vidattn.cli.terminal.metrics import teaching_lines
     from vidattn.training.doubts import summarize
 
     for failure in taught.failures:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import read_labels
@@ -85,7 +84,7 @@ def timeline(
     output: groups.OutputWithExcerpts,
     top: groups.Top = 5,
     limits: groups.Video,
-    quiet: arguments.Quiet = False,
+    quiet: groups.Quiet = False,
 ) -> int:
     """Re-segment saved scores with other settings; needs neither video nor model.
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.cli.terminal.progress import Step
-from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, segment_row, slack
+from vidattn.cli.terminal.timeline import TerminalStyle, draw_tracks, segment_row, slack
 from vidattn.inference.batch.events import BatchEvent
 from vidattn.inference.events import Scored, Started
 from vidattn.output.text import format_clock
