@@ -1,6 +1,6 @@
 from vidattn.config import ViewConfig as ViewConfig
 from vidattn.errors import VidattnError as VidattnError
-from vidattn.evaluation.call import evaluate as evaluate
+from vidattn.evaluation.dataset import evaluate as evaluate
 from vidattn.inference.batch.classify import classify_many as classify_many
 from vidattn.inference.batch.events import Done as Done
 from vidattn.inference.batch.events import Failed as Failed

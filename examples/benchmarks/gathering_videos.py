@@ -26,8 +26,8 @@ from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.motion.camera import LABELS, CameraPath, draw_shake
 from vidattn.data.motion.scene import degrade, render
 from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
-from vidattn.evaluation.folds import fold_groups
 from vidattn.evaluation.metrics import label_runs
+from vidattn.training.cross_validation import fold_groups
 from vidattn.video import MemoryVideo, open_video
 
 FPS, STEP, SIDE = 24, 8, 64  # frames a second, steps of motion-tiny a second, pixels

@@ -29,11 +29,10 @@ from vidattn.config import Activation
 from vidattn.data.batch import VideoFailure
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
-from vidattn.evaluation.folds import fold_groups
 from vidattn.evaluation.label_metrics import best_thresholds, f1_of_labels, ranked_precision
 from vidattn.inference.embed import Embedder
 from vidattn.models.taught import TaughtModel
-from vidattn.training.cross_validation import HeadTrial, Study
+from vidattn.training.cross_validation import HeadTrial, Study, fold_groups
 from vidattn.training.heads import list_choices
 from vidattn.training.taught_data import (
     LabeledWindows,

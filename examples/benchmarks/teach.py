@@ -26,9 +26,9 @@ import torch
 import vidattn
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.sets import open_samples
-from vidattn.evaluation.folds import fold_groups
 from vidattn.models.classifier import Classifier, build_model
 from vidattn.models.taught import zoom_to_motion
+from vidattn.training.cross_validation import fold_groups
 
 STEP, SIDE, CELLS, DIRECTIONS, LEAST = 1 / 8, 64, 4, 8, 0.3
 PARTS = (1, 3)

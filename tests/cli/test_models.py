@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import Run, write_video
 from vidattn import weights
-from vidattn.data.embedding_cache import open_store
+from vidattn.data.embeddings import open_store
 from vidattn.io.cache import open_checks
 from vidattn.models.int8 import can_multiply_int8
 from vidattn.weights import catalog, download

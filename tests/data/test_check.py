@@ -11,8 +11,7 @@ import pytest
 
 from tests.data.conftest import moving_square, write_frames
 from vidattn.config.labels import load_labels
-from vidattn.data.check.alike import find_alike
-from vidattn.data.check.dataset import DatasetCheck, check_dataset, open_splits
+from vidattn.data.check.dataset import DatasetCheck, check_dataset, find_alike, open_splits
 from vidattn.data.check.file import CheckedFile
 from vidattn.errors import DataError
 from vidattn.video import open_video

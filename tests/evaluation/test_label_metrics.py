@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidattn.evaluation.folds import fold_groups
 from vidattn.evaluation.label_metrics import (
     best_thresholds,
     f1_of_labels,
@@ -15,6 +14,7 @@ from vidattn.evaluation.label_metrics import (
     ranked_precision,
 )
 from vidattn.evaluation.metrics import exact_interval
+from vidattn.training.cross_validation import fold_groups
 
 TRUTH = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0], [0, 0, 0]], bool)
 SCORES = np.array([[0.9, 0.2, 0.5], [0.8, 0.2, 0.5], [0.7, 0.2, 0.5], [0.1, 0.2, 0.5]])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.test_segmentation import spans, timeline
-from vidattn.evaluation.label_time import evaluate_label_time
+from vidattn.evaluation.label_metrics import evaluate_label_time
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.values import ModelInfo
 from vidattn.types import Window

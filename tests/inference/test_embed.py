@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vidattn import weights
-from vidattn.data.embedding_cache import EmbeddingCache
+from vidattn.data.embeddings import EmbeddingCache
 from vidattn.data.windowing import Windowing
 from vidattn.errors import VideoError
 from vidattn.inference.embed import Embedder

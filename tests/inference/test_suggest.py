@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import tiny_classifier, write_video
-from vidattn.data.embedding_cache import EmbeddingCache
+from vidattn.data.embeddings import EmbeddingCache
 from vidattn.data.windowing import Windowing
 from vidattn.inference.embed import Embedder
 from vidattn.inference.suggest import (

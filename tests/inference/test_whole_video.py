@@ -21,7 +21,7 @@ from vidattn.errors import DataError, UsageError
 from vidattn.inference.batch.options import ClassifyOptions
 from vidattn.inference.whole_video import blank_risk, measure_activity, require_blank
 from vidattn.models.temporal_head import TemporalHead
-from vidattn.output.rows import table_columns, table_rows
+from vidattn.output.tables import table_columns, table_rows
 from vidattn.timeline import Timeline
 from vidattn.types import BlankVerdict, Window
 

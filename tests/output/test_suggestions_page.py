@@ -13,8 +13,7 @@ from tests.output.chromium import FOUND, Page
 from tests.output.test_report_editing import keys, with_split
 from vidattn.data.sets.csv_list import open_table
 from vidattn.inference.suggest import draw_window
-from vidattn.output.report.suggestions import suggestions_page
-from vidattn.output.suggestions import suggestions_csv
+from vidattn.output.report.suggestions import suggestions_csv, suggestions_page
 from vidattn.types import Suggestion, Window
 
 EVIL = '</script><img src=x onerror="window.hacked=1">'

@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.helpers import Run, two_windows
-from vidattn.output.report.index import IndexEntry, index_page
-from vidattn.output.report.raster import draw_actogram
+from vidattn.output.report.index import IndexEntry, draw_actogram, index_page
 from vidattn.timeline.actogram import Actogram, day_parts, part_time
 from vidattn.timeline.wall_clock import with_start_time
 from vidattn.types import VideoInfo, Window

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from vidattn.config.serialization import to_plain
-from vidattn.data.embedding_cache import EmbeddingCache, WindowEmbeddings
+from vidattn.data.embeddings import EmbeddingCache, WindowEmbeddings
 from vidattn.data.frames import file_start, item_window
 from vidattn.data.windowing import Windowing
 from vidattn.inference.events import Finished

@@ -1,21 +1,28 @@
-"""The time of a training step, by phase: data, forward, backward, optimizer."""
+"""The throughput of a training run; and the time of a step by phase: data, forward, backward,
+optimizer."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from vidattn.config import Recipe
+from vidattn.data.batch import Batch
 from vidattn.models.device import Runtime
 from vidattn.models.distributed import World
 from vidattn.training.data import fit_recipe, open_training_dataset
-from vidattn.training.trainer import Trainer, new_state
+from vidattn.training.trainer import Trainer, new_state, translate_oom
 
 PHASES = ("data", "forward", "backward", "optimizer")
+RECENT = 100
+"""Steps that the estimate of the time left goes by."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +91,62 @@ class _Watch:
         for phase, seconds in self._step.items():
             if counts:
                 self.times[phase].append(seconds)
+
+
+class Throughput:
+    """Measures speed, and the fraction of time spent waiting for data."""
+
+    def __init__(self) -> None:
+        self._began, self._waited, self.clips = time.monotonic(), 0.0, 0
+        self._lap = (self._began, 0.0)
+        self._asked, self._validation = self._began, 0.0
+        self._steps: deque[float] = deque(maxlen=RECENT)
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Time a validation, for the estimate of what is left."""
+        began = time.monotonic()
+        yield
+        self._validation = time.monotonic() - began
+
+    def end_step(self, clips: int) -> None:
+        """Count a step of so many clips."""
+        self.clips += clips
+        self._steps.append(time.monotonic() - self._asked)
+
+    def estimate(self, steps: int, validations: int) -> float:
+        """Seconds that so many steps and validations will take, going by the last ones.
+
+        The first step of a run does not count: processes start and files are opened in it.
+        """
+        recent = list(self._steps)[1:] or list(self._steps)
+        return sum(recent) / len(recent) * steps + self._validation * validations
+
+    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches; the time until each arrives counts as waiting."""
+        while True:
+            asked = self._asked = time.monotonic()
+            with translate_oom():
+                batch = next(batches, None)
+            self._waited += time.monotonic() - asked
+            if batch is None:
+                return
+            yield batch
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return max(time.monotonic() - self._began, 1e-9)
+
+    @property
+    def waiting(self) -> float:
+        """Fraction of the time, 0 to 1."""
+        return min(1.0, self._waited / self.seconds)
+
+    def lap(self) -> tuple[float, float]:
+        """Seconds since the last lap, and the fraction of them spent waiting."""
+        now = time.monotonic()
+        began, waited = self._lap
+        self._lap = (now, self._waited)
+        seconds = max(now - began, 1e-9)
+        return seconds, min(1.0, (self._waited - waited) / seconds)

@@ -1,16 +1,18 @@
-"""Which head is best, and how good it is: cross-validation in whole groups."""
+"""Which head is best, how good it is, and what leaving out blank videos costs: cross-validation in
+whole groups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vidattn.config import Activation, TaughtConfig
-from vidattn.evaluation.folds import fold_groups
+from vidattn.config.labels import find_blank
 from vidattn.evaluation.label_metrics import (
     LabelMetrics,
     best_thresholds,
@@ -18,7 +20,8 @@ from vidattn.evaluation.label_metrics import (
     measure_labels,
     ranked_precision,
 )
-from vidattn.evaluation.metrics import best_temperature, log_probabilities, mean_nll
+from vidattn.evaluation.metrics import best_temperature, exact_interval, log_probabilities, mean_nll
+from vidattn.inference.whole_video import DIGITS, blank_risk
 from vidattn.io.digest import sha256
 from vidattn.training.heads import (
     HeadChoice,
@@ -34,6 +37,11 @@ Floats = NDArray[np.floating]
 Rows = NDArray[np.int64]
 PART = 0.5
 """The share of the samples behind the second point of the learning curve."""
+MOST_FOLDS = 5
+FEW_GROUPS = 8
+"""Up to so many groups are a fold each."""
+LOSS = 0.05
+"""The loss for which the costs are measured."""
 
 
 @dataclass(frozen=True)
@@ -283,3 +291,77 @@ def _half(truth: NDArray[np.bool_], groups: Sequence[str]) -> NDArray[np.bool_]:
     order = sorted(range(len(truth)), key=lambda i: (truth[i].argmax(), sha256(f"{groups[i]} {i}")))
     kept[order[:: round(1 / PART)]] = True
     return kept
+
+
+def fold_groups(groups: Sequence[str], truth: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The fold of each sample, [N], from 0 on: samples of a group share one.
+
+    truth: [N, K], their labels. One group after another, the largest first, goes where the counts
+    of its labels are lowest. Depends on names and labels alone, not on the order of the samples.
+    """
+    names, number = np.unique(np.asarray(groups), return_inverse=True)
+    folds = len(names) if len(names) <= FEW_GROUPS else MOST_FOLDS
+    counts = np.zeros((len(names), truth.shape[1]))
+    np.add.at(counts, number, truth)
+    shares = counts / np.maximum(counts.sum(0), 1)
+    order = sorted(range(len(names)), key=lambda n: (-counts[n].sum(), sha256(str(names[n]))))
+    filled, place = np.zeros((folds, truth.shape[1])), np.zeros(len(names), np.int64)
+    for n in order:
+        cost = ((filled + shares[n]) ** 2 - filled**2).sum(1) + 1e-6 * filled.sum(1)
+        place[n] = int(cost.argmin())
+        filled[place[n]] += shares[n]
+    found: NDArray[np.int64] = place[number]
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Activities:
+    """How active samples look to heads that have not seen them."""
+
+    active: NDArray[np.float64]
+    """Of those in which something happens."""
+    blank: NDArray[np.float64]
+    groups: NDArray[np.str_]
+    """Of the active ones."""
+
+    @property
+    def examples(self) -> tuple[float, ...]:
+        """Those of samples in which something happens, rising."""
+        return tuple(sorted(self.active.tolist()))
+
+    def report(self) -> dict[str, Any]:
+        """What is lost of the samples in which something happens, and found of the blank ones, at
+        LOSS. The threshold of each group comes from the others."""
+        risks = [
+            blank_risk(self.active[self.groups != group].tolist(), activity)
+            for activity, group in zip(self.active, self.groups, strict=True)
+        ]
+        lost = sum(risk <= LOSS for risk in risks)
+        removed = sum(blank_risk(self.examples, activity) <= LOSS for activity in self.blank)
+        return {
+            "loss": LOSS,
+            "active": len(self.active),
+            "lost": lost,
+            "lost_interval": list(exact_interval(lost, len(self.active))),
+            "blank": len(self.blank),
+            "removed": removed,
+        }
+
+
+def measure_activities(
+    study: Study, verdict: CrossValidation, labels: Sequence[str]
+) -> Activities | None:
+    """The activity of every sample, as of `measure_activity`; None without a class of blank ones,
+    and for models of several labels at once."""
+    label = find_blank(labels)
+    if label is None or study.activation != "softmax":
+        return None
+    truth = study.truth(verdict.best.view)[:, label]
+    activity = np.zeros(len(truth))
+    for judge in verdict.judges:
+        units, logits = study.judge(judge.trial, ~judge.units, judge.units)
+        blank = np.exp(log_probabilities(logits, judge.temperature))[:, label]
+        np.maximum.at(activity, units, (1 - blank).clip(0, 1))
+    activity = np.round(activity, DIGITS)
+    groups = np.array(study.unit_groups(verdict.best.view))
+    return Activities(activity[~truth], activity[truth], groups[~truth])

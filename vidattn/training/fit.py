@@ -24,6 +24,7 @@ from vidattn.models.device import Runtime, is_small, suitable_threads
 from vidattn.models.distributed import World, join_world
 from vidattn.training import artifacts
 from vidattn.training import optim as optimizers
+from vidattn.training.benchmark import Throughput
 from vidattn.training.checkpoint import load_state, save_state
 from vidattn.training.data import TrainingDataset, fit_recipe, open_training_dataset
 from vidattn.training.events import (
@@ -50,7 +51,6 @@ from vidattn.training.run_dir import (
     require_writable,
     write_json,
 )
-from vidattn.training.throughput import Throughput
 from vidattn.training.trainer import (
     StepResult,
     Trainer,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vidattn.config.labels import find_blank
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.batch import VideoFailure
-from vidattn.data.embedding_cache import EmbeddingCache
+from vidattn.data.embeddings import EmbeddingCache
 from vidattn.data.labeled_dataset import (
     GROUPS_HINT,
     LabeledDataset,
@@ -39,8 +39,13 @@ from vidattn.models.device import Runtime, is_small
 from vidattn.models.flow import FlowHistogram
 from vidattn.models.taught import TaughtModel
 from vidattn.training.artifacts import public_name
-from vidattn.training.blank_videos import Activities, measure_activities
-from vidattn.training.cross_validation import CrossValidation, Study, cross_validate
+from vidattn.training.cross_validation import (
+    Activities,
+    CrossValidation,
+    Study,
+    cross_validate,
+    measure_activities,
+)
 from vidattn.training.doubts import Doubt, find_alike, find_mistakes, find_rare
 from vidattn.training.run_dir import require_writable
 from vidattn.training.taught_data import (

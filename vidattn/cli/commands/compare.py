@@ -282,7 +282,7 @@ class MetricsRun:
 
     def _measure(self, pairing: Pairing) -> tuple[dict[str, Any], dict[str, float]]:
         """All metrics; and the best threshold and its F1, if it is to be found."""
-        from vidattn.evaluation.label_time import evaluate_label_time
+        from vidattn.evaluation.label_metrics import evaluate_label_time
         from vidattn.evaluation.segmentation import evaluate_segmentation, fit_threshold
 
         background = tuple(self.reading.background or ())

@@ -315,7 +315,7 @@ def cache(
 
 def _open_stores() -> Sequence[FileStore]:
     """What can be made again without a network."""
-    from vidattn.data.embedding_cache import open_store
+    from vidattn.data.embeddings import open_store
     from vidattn.io.cache import open_checks
 
     return open_store(), open_checks()

@@ -192,7 +192,7 @@ def _write(
     from vidattn.inference.batch.inputs import VideoInput, name_results
     from vidattn.inference.batch.outputs import OutputFiles, write_files
     from vidattn.io.files import write_atomically
-    from vidattn.output.suggestions import suggestions_csv, suggestions_timeline
+    from vidattn.output.report.suggestions import suggestions_csv, suggestions_timeline
 
     places = []
     if "csv" in options.names:

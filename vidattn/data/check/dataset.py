@@ -16,10 +16,8 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vidattn.data.check.alike import MOST_COMPARED, find_alike
-from vidattn.data.check.file import CheckedFile, FileUse, Finding, Kind, check_file
+from vidattn.data.check.file import CheckedFile, FileUse, Finding, Kind, Look, check_file
 from vidattn.data.labeled_dataset import MAX_NAMED, LabeledDataset, Split, item_span, name_first
 from vidattn.data.sets import DATASETS, open_dataset
 from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES
@@ -36,6 +34,13 @@ FEW_ITEMS = 10
 """Items of a class below which its metrics say little."""
 PREFETCH = 4
 """Files in progress for each worker."""
+SAME_LEVELS = 0.5
+"""Of 255, the root of the mean square difference of all fields up to which two files are alike: a
+copy lies at 0.3, gestures of one person in the same place at 0.8 and more."""
+SAME_DURATION = 0.02
+"""The most by which their durations differ, as a share."""
+MOST_COMPARED = 5000
+"""Files up to which all pairs are compared."""
 
 
 @dataclass
@@ -141,7 +146,7 @@ class DatasetCheck:
         self._counts: defaultdict[Kind, FindingCount] = defaultdict(FindingCount)
         self._same: dict[str, list[CheckedFile]] = {}
         """By content, or by path where there is none to read; without facts and findings."""
-        self._looks: list[tuple[CheckedFile, NDArray[np.float32], float]] = []
+        self._looks: list[tuple[CheckedFile, Look, float]] = []
         self._bytes = 0
         self._durations: list[float] = []
         self._formats: Counter[str] = Counter()
@@ -256,6 +261,26 @@ class DatasetCheck:
                 found.append((apart, Finding("alike", f"{names}{places}")))
                 yield from _judge_labels(names, uses, self._dataset.labels)
         yield from (finding for _, finding in sorted(found, key=lambda row: row[0], reverse=True))
+
+
+def find_alike(looks: Sequence[Look], durations: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Each file with the first one that looks the same in all frames taken, and lasts as long.
+
+    looks: levels of the same number of frames each; others are alike to none.
+    """
+    if not looks or len(looks) > MOST_COMPARED:
+        return
+    length = max(map(len, looks))
+    whole = [n for n, look in enumerate(looks) if len(look) == length]
+    table, seconds = np.stack([looks[n] for n in whole]), np.array(durations)[whole]
+    single = np.ones(len(whole), dtype=np.bool_)
+    for i, (look, duration) in enumerate(zip(table, seconds, strict=True)):
+        apart = np.square(table[i + 1 :] - look).mean(1)
+        longer = np.maximum(seconds[i + 1 :], duration)
+        close = np.abs(seconds[i + 1 :] - duration) <= SAME_DURATION * longer
+        for j in np.flatnonzero((apart <= SAME_LEVELS**2) & close & single[i + 1 :]).tolist():
+            single[i + 1 + j] = False
+            yield whole[i], whole[i + 1 + j]
 
 
 def _describe_split(opened: LabeledDataset) -> dict[str, Any]:

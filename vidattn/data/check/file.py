@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.check.alike import shrink_frame
 from vidattn.data.labeled_dataset import Split
 from vidattn.errors import VideoError
 from vidattn.io.digest import sha256_file
 from vidattn.io.files import is_file
 from vidattn.types import Item
 from vidattn.video import ProcessPool, Video, open_video
+from vidattn.video.protocol import Frames
 
 SAMPLED = 5
 """Frames to decode, from the first to the last."""
@@ -29,6 +30,10 @@ MIN_SIDE = 64
 MAX_ASPECT = 4.0
 SLACK = 0.1
 """Seconds that a span may end after its file."""
+LOOK_SIDE = 8
+"""Gray fields of a row and a column of a frame."""
+
+Look = NDArray[np.float32]
 
 Kind = Literal[
     "split", "missing", "unreadable", "damaged", "beyond", "leak", "onesided",
@@ -64,8 +69,8 @@ class CheckedFile:
     """Empty for a file that is not there or cannot be opened."""
     facts: dict[str, Any] = field(default_factory=dict)
     """bytes, codec, container, width, height, fps, frames, duration, rotation, vfr; if known."""
-    look: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    """What SAMPLED frames show, as of `vidattn.data.check.alike`."""
+    look: Look | None = field(default=None, compare=False, repr=False)
+    """What SAMPLED frames show, as of `shrink_frame`, one after the other."""
 
     def to_dict(self, labels: Sequence[str]) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -106,6 +111,13 @@ def check_file(
         return CheckedFile(path, tuple(uses), (*folder, lost), _digest(path))
     facts = {"bytes": Path(path).stat().st_size, **facts}
     return CheckedFile(path, tuple(uses), tuple(found), _digest(path), facts, look)
+
+
+def shrink_frame(frame: Frames) -> Look:
+    """What a frame [H, W, 3] shows, roughly: gray levels [LOOK_SIDE x LOOK_SIDE]."""
+    gray = frame.mean(2, dtype=np.float32)
+    fields: Look = cv2.resize(gray, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA).ravel()
+    return fields
 
 
 def _digest(path: str) -> str:

@@ -27,17 +27,17 @@ from vidattn.output.camtrap import (
     read_deployments,
     read_taxa,
 )
-from vidattn.output.rows import (
+from vidattn.output.tables import (
     ACTOGRAM_COLUMNS,
     BUDGET_COLUMNS,
     actogram_rows,
     budget_rows,
     csv_lines,
+    escape_cell,
     failed_row,
     table_columns,
     table_rows,
 )
-from vidattn.output.tables import escape_cell
 from vidattn.timeline.actogram import Actogram, day_parts
 from vidattn.timeline.budget import BudgetSum, Observation
 
