@@ -1,4 +1,4 @@
-"""Help texts: complete, narrow, in titled sections, in the words of the glossary."""
+"""Help texts: complete, narrow, in titled sections, in current words; words that make no command."""
 
 from __future__ import annotations
 
@@ -100,3 +100,16 @@ def test_the_same_option_has_the_same_help_everywhere() -> None:
     assert {name for name in ("stride", "overlap", "device", "reader") if len(texts[name]) > 1} == (
         set()
     )
+
+
+@pytest.mark.parametrize("words", [[], ["models"]])
+def test_groups_without_a_command_show_their_help(quick: Run, words: list[str]) -> None:
+    done = quick(*words, code=2)
+    text = done.stdout + done.stderr
+    assert "Commands:" in text
+    assert "error:" not in text
+
+
+def test_help_lists_every_command(quick: Run) -> None:
+    done = quick("--help")
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)

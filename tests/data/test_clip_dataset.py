@@ -1,5 +1,7 @@
 """Clips cut out of labeled videos: what they show, in which order, and what broken ones do."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from vidattn.config import (
     ViewConfig,
 )
 from vidattn.data import plan
+from vidattn.data.batch import shard_range
 from vidattn.data.clip_dataset import (
     EvaluationVideos,
     TrainingBatches,
@@ -241,3 +244,11 @@ def test_validation_reads_every_video_once_and_lists_failures(broken: LabeledDat
         labels = [item.label for i, item in enumerate(broken.items) if i != 2]
         assert torch.cat([batch.labels for batch in batches]).tolist() == labels
         assert [failure.path for failure in dataset.unreadable] == [broken.items[2].path]
+
+
+@pytest.mark.parametrize(("size", "count"), [(7, 3), (8, 2), (3, 5), (0, 2)])
+def test_shards_cover_everything_once_and_evenly(size: int, count: int) -> None:
+    shards = [shard_range(size, number, count) for number in range(count)]
+    assert [i for shard in shards for i in shard] == list(range(size))
+    assert max(map(len, shards)) - min(map(len, shards)) <= (2 if size >= 2 * count else 1)
+    assert all(shard.start % 2 == 0 for shard in shards if size >= 2 * count)

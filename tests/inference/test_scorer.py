@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.helpers import tiny_classifier
 from vidattn.config import ClipConfig, Conv2dConfig, Conv3dConfig, ModelConfig, TimeSformerConfig
@@ -14,10 +19,17 @@ from vidattn.inference.scorer import Scorer, batch_size_of
 from vidattn.models import device
 from vidattn.models.classifier import Classifier, build_model
 from vidattn.models.device import Runtime
+from vidattn.models.fused import Attend
+from vidattn.models.fused_layers import LOG2_E, attend_rows, attend_tubes
 from vidattn.models.timesformer import TimeSformer
 
 CLIP = ClipConfig(frames=4, step_seconds=0.2, short_side=32, crop=32)
 SHAPE = TimeSformerConfig(classes=3, frames=4, size=32, patch=16, width=32, depth=2, heads=2)
+SCRIPT = Path(__file__).parents[2] / "examples" / "benchmarks" / "gpu.py"
+TINY = ("--width", "64", "--depth", "1", "--shapes", "2x32", "--rounds", "1")
+
+
+here = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 @pytest.fixture
@@ -144,3 +156,26 @@ def test_networks_of_convolutions_embed_run_in_bf16_and_refuse_int8(name: str) -
     torch.testing.assert_close(both, torch.cat([exact, vectors], dim=1), rtol=0, atol=1e-5)
     with pytest.raises(UsageError, match="cannot run in 8-bit integers"):
         Scorer(classifier, Runtime("cpu", "int8"))
+
+
+@pytest.mark.gpu
+@here
+@pytest.mark.parametrize("attend", [attend_rows, attend_tubes])
+def test_both_attentions_take_the_flash_kernel(attend: Attend) -> None:
+    qkv = torch.randn(16, 197, 3 * 768, device="cuda", dtype=torch.bfloat16)
+    expected = attend(qkv.float().cpu(), 12, LOG2_E / 8)
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # no other one
+        found = attend(qkv, 12, LOG2_E / 8)
+    torch.testing.assert_close(found.float().cpu(), expected, rtol=0, atol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, here])])
+def test_every_way_has_a_line(device: str) -> None:
+    words = [sys.executable, str(SCRIPT), "--device", device, *TINY]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    *lines, training = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines][:2] == ["vidattn", "plain"]
+    assert all("windows/s" in line for line in lines)
+    assert training.split()[1] == "training"
+    assert re.search(r"[\d.]+ clips/s +\d+ % of peak", training)
