@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vidattn.config import TemporalConfig
 from vidattn.models.classifier import build_model
-from vidattn.models.protocols import EmbeddingModel
+from vidattn.models.layers import ClipModel
 from vidattn.models.temporal_head import TemporalHead
 
 VIDEO = 32
@@ -70,7 +70,7 @@ def learn(setting: Setting, seed: int, steps: int) -> float:
 
 
 @lru_cache(maxsize=2)
-def learn_clips(setting: Setting, seed: int, steps: int) -> EmbeddingModel:
+def learn_clips(setting: Setting, seed: int, steps: int) -> ClipModel:
     """A model of clips, spread over their videos or cut out of them."""
     torch.manual_seed(seed)
     frames, random = setting.model.frames, torch.Generator().manual_seed(seed + 1000)
@@ -81,7 +81,7 @@ def learn_clips(setting: Setting, seed: int, steps: int) -> EmbeddingModel:
     return model
 
 
-def learn_head(setting: Setting, model: EmbeddingModel, seed: int, steps: int) -> TemporalHead:
+def learn_head(setting: Setting, model: ClipModel, seed: int, steps: int) -> TemporalHead:
     """A transformer over the windows of a frozen model."""
     width, windows = setting.model.width, setting.frames // setting.model.frames
     shape = TemporalConfig(setting.task.classes, width, windows, 32, 1, 4)
@@ -96,7 +96,7 @@ def learn_head(setting: Setting, model: EmbeddingModel, seed: int, steps: int) -
 
 
 @torch.no_grad()
-def embed(model: EmbeddingModel, clips: Tensor) -> Tensor:
+def embed(model: ClipModel, clips: Tensor) -> Tensor:
     """Embeddings [B, N, D] of the clips side by side of videos [B, 3, T, H, W]."""
     frames = model.config.frames
     tokens = model.encode_frames(rearrange(clips, "b c t h w -> (b t) c h w"))

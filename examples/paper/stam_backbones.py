@@ -14,7 +14,7 @@ from tasks import ORDER, Task
 from torch import Tensor, nn
 
 from vidattn.config import BackboneStamConfig
-from vidattn.models.backbone_stam import BackboneStam
+from vidattn.models.stam import BackboneStam
 
 BACKBONES = ("test_resnet", "test_vit", "test_efficientnet")
 

@@ -16,10 +16,10 @@ from vidattn import weights
 from vidattn.config import BackboneStamConfig, ClipConfig, OptimConfig, Recipe, StamConfig
 from vidattn.config.recipes import find_recipe
 from vidattn.errors import RecipeError, UsageError, WeightsError
-from vidattn.models.backbone_stam import BackboneStam
 from vidattn.models.classifier import Classifier
 from vidattn.models.flops import count_frame_macs, count_macs
-from vidattn.models.protocols import EmbeddingModel
+from vidattn.models.layers import ClipModel
+from vidattn.models.stam import BackboneStam
 from vidattn.training.optim import freeze_except, layer_depths, training_mode
 from vidattn.training.trainer import new_state
 from vidattn.weights import start_from
@@ -71,7 +71,7 @@ def test_it_keeps_the_promises_of_every_model(
 
 @torch.no_grad()
 def test_frames_are_encoded_one_by_one(model: BackboneStam, clips: Tensor) -> None:
-    assert isinstance(model, EmbeddingModel)
+    assert isinstance(model, ClipModel)
     tokens = model.encode_frames(clips.transpose(1, 2).flatten(0, 1))
     vectors = model.embeddings(tokens.unflatten(0, (2, 4)))
     torch.testing.assert_close(model.head(vectors), model(clips), rtol=0, atol=1e-5)

@@ -5,8 +5,8 @@ import torch
 
 from tests.models.builders import noise
 from vidattn.config import BigLittleConfig, Conv2dConfig, Conv3dConfig, ModelConfig
+from vidattn.models.attribution import grad_cam
 from vidattn.models.classifier import build_model
-from vidattn.models.gradcam import grad_cam
 
 SMALL = {"classes": 3, "size": 64, "blocks": (1, 1, 1, 1)}
 SLIM = {"stem": 8, "widths": (8, 8, 16, 16), "readout": "logit"}

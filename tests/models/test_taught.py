@@ -20,7 +20,7 @@ from vidattn.config import (
 )
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier, build_taught
-from vidattn.models.protocols import EmbeddingModel
+from vidattn.models.layers import ClipModel
 from vidattn.models.taught import TaughtModel, zoom_to_motion
 
 TIMESFORMER = TimeSformerConfig(
@@ -56,7 +56,7 @@ def test_every_backbone_carries_every_head(backbone: ModelConfig | FlowConfig, h
     with torch.inference_mode():
         logits = model(clips)
         alone = model(clips[1:2])
-    assert isinstance(model, EmbeddingModel)
+    assert isinstance(model, ClipModel)
     assert logits.shape == (3, 2)
     torch.testing.assert_close(alone, logits[1:2])
 

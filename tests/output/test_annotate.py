@@ -12,7 +12,7 @@ import pytest
 from tests.video.conftest import numbers
 from tests.video.helpers import FFPROBE, TICKS, beeps_at, probed, write_numbered
 from vidattn.errors import InputError, UsageError, VideoError
-from vidattn.io.digest import sha256_file
+from vidattn.io.files import sha256_file
 from vidattn.output import write
 from vidattn.output.file_names import excerpt_name
 from vidattn.output.video.annotate import (

@@ -20,7 +20,7 @@ from vidattn.config.recipes import RECIPES, find_recipe
 from vidattn.config.serialization import apply_settings, from_plain, to_plain
 from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.models.classifier import Classifier
-from vidattn.models.dropout import RngDropout
+from vidattn.models.layers import RngDropout
 from vidattn.models.stam import Stam, TimeLayer
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer

@@ -12,7 +12,7 @@ import pytest
 from tests.weights.test_safetensors_file import rewrite_manifest
 from vidattn import weights
 from vidattn.config import Int8Calibration
-from vidattn.config.int8 import LayerRange
+from vidattn.config.models import LayerRange
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier
 

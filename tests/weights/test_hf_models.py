@@ -22,7 +22,7 @@ from vidattn.inference.embed import describe_embedding
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
-from vidattn.models.hf import HfModel
+from vidattn.models.foreign import HfModel
 from vidattn.types import View
 from vidattn.video import open_video
 

@@ -1,6 +1,5 @@
 """Settings of models, clips and training runs."""
 
-from vidattn.config.int8 import Int8Calibration
 from vidattn.config.models import (
     BackboneStamConfig,
     BigLittleConfig,
@@ -8,6 +7,7 @@ from vidattn.config.models import (
     Conv3dConfig,
     FlowConfig,
     HfConfig,
+    Int8Calibration,
     ModelConfig,
     StamConfig,
     TaughtConfig,

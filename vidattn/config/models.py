@@ -1,11 +1,12 @@
-"""The shapes of models: frozen values that check themselves, stored in the header of weights."""
+"""The shapes of models and their calibration: frozen values that check themselves, in the header of
+weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from vidattn.config.checks import MAX_COUNT, require_shape
+from vidattn.config.serialization import MAX_COUNT, require_shape
 from vidattn.errors import RecipeError
 
 
@@ -331,3 +332,48 @@ class TaughtConfig:
             raise RecipeError("taught.grid must lie in [0, 64], taught.examples be 0 or more")
         if not (0 < len(self.levels) <= 8 and all(0 <= n <= self.pieces for n in self.levels)):
             raise RecipeError("taught.levels must be 1 to 8 numbers from 0 to taught.pieces")
+
+
+MAX_FLOAT = 3.4e38
+"""No input of a layer is larger: float32 ends there."""
+
+
+@dataclass(frozen=True)
+class LayerRange:
+    """The range of the inputs of a linear layer."""
+
+    layer: str
+    """The name of the layer in the model, such as "blocks.0.mlp.0"."""
+    least: float
+    most: float
+
+    def __post_init__(self) -> None:
+        if not -MAX_FLOAT <= self.least <= self.most <= MAX_FLOAT:  # nor NaN
+            raise RecipeError(f"int8.ranges: {self.layer} has {self.least} to {self.most}")
+
+
+@dataclass(frozen=True)
+class Int8Calibration:
+    """What clips of real videos have shown about a model in 8-bit integers."""
+
+    digest: str
+    """Of the classifier when it was calibrated, see `Classifier.digest`."""
+    levels: int
+    """Steps of a range on the processor that compared the scores with float32."""
+    clips: int
+    same_label: int
+    """Clips with the same best label as in float32."""
+    max_difference: float
+    """The largest difference of a score."""
+    ranges: tuple[LayerRange, ...] = ()
+    """Of every layer in 8-bit integers; empty where each token keeps a range of its own."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.same_label <= self.clips or not self.clips:
+            raise RecipeError(f"int8: {self.same_label} same labels in {self.clips} clips")
+        if not 0 < self.levels <= 255:
+            raise RecipeError(f"int8.levels must be from 1 to 255, got {self.levels}")
+        if not 0 <= self.max_difference <= 1:
+            raise RecipeError(f"int8.max_difference must be from 0 to 1, got {self.max_difference}")
+        if len({one.layer for one in self.ranges}) < len(self.ranges):
+            raise RecipeError("int8.ranges: a layer has two")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from vidattn.config.checks import MAX_COUNT, require
 from vidattn.config.models import ModelConfig, TemporalConfig, TimeSformerConfig
+from vidattn.config.serialization import MAX_COUNT, require
 from vidattn.errors import RecipeError, UsageError
 from vidattn.types import Framing, named_areas
 

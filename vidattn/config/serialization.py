@@ -1,4 +1,4 @@
-"""Frozen dataclasses as plain JSON values, and changes by `--set KEY=VALUE`.
+"""Frozen dataclasses as plain JSON values, changes by `--set KEY=VALUE`, and rules of values.
 
 Reading is strict: every key must be known and every value of its type, and errors name the key.
 """
@@ -176,3 +176,36 @@ def _put(owner: Any, plain: dict[str, Any], path: list[str], new: Any, where: st
         _put(below, plain[name], rest, new, where)
     else:
         raise RecipeError(f"--set {where}: {name} has no settings below it")
+
+
+MAX_COUNT = 1 << 20
+"""A count above it is a slip, and would exhaust memory."""
+
+
+def require(section: str, config: Any, rules: Mapping[str, tuple[bool, str]]) -> None:
+    """Raise RecipeError for the first setting that breaks its rule, with the default as a hint.
+
+    rules: by name, whether the value is good, and the rule in words. NaN breaks comparisons.
+    """
+    defaults = {f.name: f.default for f in fields(config)}
+    for name, (good, rule) in rules.items():
+        if not good:
+            raise RecipeError(
+                f"{section}{name} must be {rule}, got {getattr(config, name)}",
+                hint=f"the default is {json.dumps(to_plain(defaults[name]))}",
+            )
+
+
+def require_shape(section: str, config: Any, counts: str, *ratios: tuple[str, str]) -> None:
+    """Raise RecipeError unless counts are positive and, for each ratio, one divides the other."""
+    for name in counts.split():
+        if not 0 < getattr(config, name) <= MAX_COUNT:
+            raise RecipeError(
+                f"{section}.{name} must be > 0 and at most {MAX_COUNT}, got {getattr(config, name)}"
+            )
+    for whole, part in ratios:
+        if getattr(config, whole) % getattr(config, part):
+            raise RecipeError(
+                f"{section}.{whole} {getattr(config, whole)} is not a multiple of "
+                f"{section}.{part} {getattr(config, part)}"
+            )

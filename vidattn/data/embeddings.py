@@ -23,8 +23,14 @@ from numpy.typing import NDArray
 
 from vidattn.errors import DataError, VideoError
 from vidattn.io.cache import FileStore, cache_folder
-from vidattn.io.digest import sha256, sha256_file
-from vidattn.io.files import MOST_ARRAY_BYTES, read_file, reading, write_atomically
+from vidattn.io.files import (
+    MOST_ARRAY_BYTES,
+    read_file,
+    reading,
+    sha256,
+    sha256_file,
+    write_atomically,
+)
 from vidattn.io.json import dumps, to_json_value
 from vidattn.io.npz import BROKEN, read_arrays, refusing_broken
 from vidattn.types import Window

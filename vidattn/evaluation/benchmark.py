@@ -26,8 +26,8 @@ from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.files import exists
 from vidattn.models.classifier import KINDS, VARIANTS, Classifier
 from vidattn.models.device import Precision, Runtime, inference_mode
-from vidattn.models.exported import ExportedModel
 from vidattn.models.flops import count_macs
+from vidattn.models.foreign import ExportedModel
 from vidattn.models.fused import can_pack
 from vidattn.models.fused_layers import FrozenLinear
 from vidattn.models.int8 import Int8Linear, calibrate

@@ -18,8 +18,7 @@ from vidattn.data.annotations.annotation import AnnotatedVideo, annotate_areas
 from vidattn.evaluation import metrics
 from vidattn.evaluation.pairing import clip_spans, common_part, name_limit
 from vidattn.timeline import Timeline
-from vidattn.timeline.frame_rate import first_frame
-from vidattn.timeline.segments import BACKGROUND
+from vidattn.timeline.segments import BACKGROUND, first_frame
 from vidattn.types import Window
 
 NOT_SEEN = "not seen"

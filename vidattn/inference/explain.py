@@ -3,7 +3,7 @@
 `relevance`, the default, weights attention with its gradient, for one label; of a convolutional
 network it is `gradcam`, the last feature maps with theirs. `rollout` follows attention alone.
 `occlusion` covers one patch after another and measures the score: slow, for every model, and the
-reference for the others. See `vidattn.models.attribution` and `vidattn.models.gradcam`.
+reference for the others. See `vidattn.models.attribution` and `vidattn.models.attribution`.
 """
 
 from __future__ import annotations

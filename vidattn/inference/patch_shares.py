@@ -11,16 +11,13 @@ from torch import Tensor, nn
 
 from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer
-from vidattn.models.attribution import relevance, rollout
-from vidattn.models.backbone_stam import BackboneStam
+from vidattn.models.attribution import grad_cam, relevance, rollout
 from vidattn.models.biglittle import BigLittle
 from vidattn.models.classifier import Classifier
 from vidattn.models.conv2d import FrameResNet
 from vidattn.models.conv3d import ResNet3d
-from vidattn.models.exported import ExportedModel
-from vidattn.models.gradcam import grad_cam
-from vidattn.models.hf import HfModel
-from vidattn.models.stam import Stam
+from vidattn.models.foreign import ExportedModel, HfModel
+from vidattn.models.stam import BackboneStam, Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer
 from vidattn.timeline.explanation import METHODS, Method

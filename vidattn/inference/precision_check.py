@@ -28,7 +28,7 @@ from vidattn.errors import InputError, RecipeError, UsageError
 from vidattn.inference.events import Scores
 from vidattn.inference.scorer import Scorer
 from vidattn.io.cache import open_checks
-from vidattn.io.digest import sha256
+from vidattn.io.files import sha256
 from vidattn.io.json import parse_object
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier

@@ -22,7 +22,7 @@ from vidattn.errors import VideoError
 from vidattn.inference.events import Scored, Started, describe_input, describe_model
 from vidattn.inference.score_log import ScoreRecord
 from vidattn.inference.scorer import Scorer
-from vidattn.io.digest import sha256
+from vidattn.io.files import sha256
 from vidattn.io.json import dumps, to_json_value
 from vidattn.models.classifier import Classifier
 from vidattn.types import View, Window

@@ -26,7 +26,7 @@ from vidattn.models.device import (
 from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import has_bf16_instructions
 from vidattn.models.int8 import calibrate, can_multiply_int8, token_levels, use_ranges
-from vidattn.models.protocols import EmbeddingModel, FramewiseModel
+from vidattn.models.layers import ClipModel
 from vidattn.models.temporal_head import TemporalHead
 
 LARGE = 20_000_000
@@ -94,7 +94,7 @@ class Scorer:
         """Length of an embedding; 0 without embeddings."""
         if embeddings:
             head = getattr(self.model, "head", None)
-            if not isinstance(self.model, EmbeddingModel) and not isinstance(head, nn.Linear):
+            if not isinstance(self.model, ClipModel) and not isinstance(head, nn.Linear):
                 raise UsageError(f"{classifier.card.name}: the model has no embeddings")
             assert head is not None
             self.width = head.in_features
@@ -106,10 +106,10 @@ class Scorer:
     def _use(self, model: nn.Module) -> None:
         """Compute with `model` from now on."""
         self.model = model
-        parts: FramewiseModel
-        if self.width and isinstance(model, EmbeddingModel):
+        parts: ClipModel | _WithEmbeddings | _Whole
+        if self.width and isinstance(model, ClipModel):
             parts = _WithEmbeddings(model)
-        elif isinstance(model, FramewiseModel) and not self.width:
+        elif isinstance(model, ClipModel) and not self.width:
             parts = model
         else:
             parts = _Whole(model, embeddings=self.width > 0)
@@ -272,7 +272,7 @@ def _find_calibration(classifier: Classifier) -> Int8Calibration | None:
 class _WithEmbeddings(nn.Module):
     """A model that returns its logits followed by the embedding."""
 
-    def __init__(self, model: EmbeddingModel) -> None:
+    def __init__(self, model: ClipModel) -> None:
         super().__init__()
         self.model = model
 

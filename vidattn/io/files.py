@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all, and errors of reading and writing."""
+"""Files that are written whole or not at all, errors of reading and writing, and digests."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import IO, AnyStr
 
 from vidattn.errors import OutputError, OutputPathError, VidattnError
-from vidattn.io.digest import sha256
 
 HINTS = {
     errno.ENOSPC: "free some space, or choose another place with -o",
@@ -33,6 +33,8 @@ MOST_ARRAY_BYTES = 1 << 32
 """The same for files of arrays."""
 PART = 1 << 22
 """Bytes or characters that are read at once."""
+CHUNK = 1 << 20
+"""Bytes of a digest that are read at once."""
 _PARTS: set[Path] = set()
 """The temporary files of this process."""
 
@@ -232,3 +234,18 @@ def _discard(part: Path) -> None:
     """Remove a temporary file; it may have gone with its folder."""
     with suppress(OSError):
         part.unlink(missing_ok=True)
+
+
+def sha256(data: str | bytes, digits: int = 64) -> str:
+    """The first hexadecimal digits of the digest of bytes or of a text, such as any file name."""
+    data = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    return hashlib.sha256(data).hexdigest()[:digits]
+
+
+def sha256_file(path: Path) -> str:
+    """The digest of a file as 64 hexadecimal digits. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

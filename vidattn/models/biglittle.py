@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import BigLittleConfig
 from vidattn.models.conv2d import ConvNorm2d, FrameNet
-from vidattn.models.dropout import RngDropout
+from vidattn.models.layers import RngDropout
 
 EXPANSION = 4  # of a bottleneck
 ALPHA, BETA = 2, 4

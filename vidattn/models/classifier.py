@@ -30,16 +30,15 @@ from vidattn.config import (
     TimeSformerConfig,
 )
 from vidattn.errors import VideoError
-from vidattn.io.digest import sha256
+from vidattn.io.files import sha256
 from vidattn.models import biglittle, conv2d, conv3d
-from vidattn.models.backbone_stam import BackboneStam
 from vidattn.models.biglittle import BigLittle
 from vidattn.models.conv2d import FrameResNet
 from vidattn.models.conv3d import ResNet3d
 from vidattn.models.flow import FlowHistogram
+from vidattn.models.foreign import HfModel, build_hf_model
 from vidattn.models.fused import fuse
-from vidattn.models.hf import HfModel, build_hf_model
-from vidattn.models.stam import Stam
+from vidattn.models.stam import BackboneStam, Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer

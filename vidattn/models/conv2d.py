@@ -21,9 +21,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import Conv2dConfig
-from vidattn.models.batch_norm import BatchNorm
-from vidattn.models.dropout import RngDropout
-from vidattn.models.non_local import NonLocal
+from vidattn.models.layers import BatchNorm, NonLocal, RngDropout
 
 EXPANSION = 4  # of a bottleneck
 SHIFTED = 8  # one channel in eight looks ahead, one in eight back

@@ -18,9 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import Conv3dConfig
-from vidattn.models.batch_norm import BatchNorm
-from vidattn.models.dropout import RngDropout
-from vidattn.models.non_local import NonLocal
+from vidattn.models.layers import BatchNorm, NonLocal, RngDropout
 
 FAST_SHARE = 8
 """The fast pathway has an eighth of the slow one's channels."""

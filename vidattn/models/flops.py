@@ -25,11 +25,11 @@ from vidattn.config import (
     StamConfig,
     TimeSformerConfig,
 )
-from vidattn.models.backbone_stam import build_backbone, count_features
 from vidattn.models.biglittle import BigLittle
 from vidattn.models.conv2d import MATCH_WIDTH, REACH, FrameResNet, MotionSqueeze
 from vidattn.models.conv3d import ResNet3d
-from vidattn.models.non_local import NonLocal
+from vidattn.models.layers import NonLocal
+from vidattn.models.stam import build_backbone, count_features
 from vidattn.models.timesformer import StepSpec, attention_steps
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -34,7 +34,7 @@ from vidattn.models.fused_layers import (
     make_linear,
 )
 from vidattn.models.int8 import Int8Linear
-from vidattn.models.protocols import ClipModel
+from vidattn.models.layers import ClipModel
 from vidattn.models.stam import FrameBlock, Stam
 from vidattn.models.timesformer import (
     SCHEMES,

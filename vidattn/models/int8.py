@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidattn.config.int8 import LayerRange
+from vidattn.config.models import LayerRange
 from vidattn.errors import WeightsError
 
 WEIGHT_LEVELS = 127

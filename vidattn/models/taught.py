@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidattn.config import FlowConfig, TaughtConfig
-from vidattn.models.protocols import ClipModel
+from vidattn.models.layers import ClipModel
 from vidattn.models.stam import OverTime
 from vidattn.models.timesformer import TimeSformer
 

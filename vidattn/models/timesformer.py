@@ -17,8 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
-from vidattn.models.dropout import DropPath
-from vidattn.models.protocols import ClipModel
+from vidattn.models.layers import ClipModel, DropPath
 
 EPS = 1e-6  # of every LayerNorm; official code, vit.py
 CHUNK_TOKENS = 2**15

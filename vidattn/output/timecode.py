@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from vidattn.errors import UsageError
 from vidattn.timeline import Segment, Timeline
-from vidattn.timeline.frame_rate import first_frame
+from vidattn.timeline.segments import first_frame
 
 STANDARD = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 60)),

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.timeline.decoding import NOTHING, Decoding
-from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.quantize import round_scores
 from vidattn.timeline.segments import (
     Segment,
     covered_spans,
     cut_cells,
+    first_frame,
     fuse_scores,
     merge_cells,
     span_around,

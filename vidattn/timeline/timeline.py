@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from vidattn.errors import InputError
+from vidattn.errors import InputError, UsageError
 from vidattn.io.files import read_file, reading
 from vidattn.io.json import dumps, dumps_pretty
-from vidattn.timeline.display import build_frame, describe, draw_ribbon
 from vidattn.timeline.document import build_document, parse_document
 from vidattn.timeline.labeled import LabeledTimeline
+from vidattn.timeline.palette import NONE, colors_of, label_weights
+
+MOST_NAMED = 4
+"""Segments in the second line of `repr`."""
+COLUMNS = ("start", "stop", "label", "score", "confidence", "start_frame", "end_frame")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +31,48 @@ class Timeline(LabeledTimeline):
     Raises ValueError if the values do not fit together or scores are not probabilities.
     """
 
-    __repr__, _repr_html_, to_frame = describe, draw_ribbon, build_frame
+    def __repr__(self) -> str:
+        """Two lines: what was seen of which video, and the first segments."""
+        source = self.source.encode("utf-8", "backslashreplace").decode()
+        segments, model = self.segments, self.model.name or "unnamed model"
+        first = ", ".join(f"{s.start:.1f}-{s.stop:.1f} s {s.label}" for s in segments[:MOST_NAMED])
+        more = len(segments) - MOST_NAMED
+        return (
+            f"<Timeline of {source!r}: {self.rounded_duration:.1f} s, {len(self.windows)} "
+            f"windows, {100 * self.coverage:.1f} % seen, {model}\n"
+            f"  {len(segments)} segments: {first or 'none'}{f', {more} more' if more > 0 else ''}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """HTML: the segments as a strip of colors, with the name and share of each label below."""
+        colors = colors_of(self.labels, label_weights(self))
+        part, scale = self.part, 100 / self.part.duration
+        ids = {label: k for k, label in enumerate(self.labels)}
+        spans = "".join(
+            f'<span title="{escape(s.label)} {s.start:.1f}-{s.stop:.1f} s, {100 * s.score:.1f} %" '
+            f'style="position:absolute;top:0;bottom:0;left:{scale * (s.start - part.start):.3f}%;'
+            f'width:{scale * s.window.duration:.3f}%;background:{_css(colors[s.label_id])}"></span>'
+            for s in self.single_track
+        )
+        legend = " ".join(
+            f'<span style="color:{_css(colors.get(ids.get(row["label"]), NONE))}">&#9632;</span> '
+            f"{escape(row['label'])} {100 * row['share']:.1f} %"
+            for row in self.totals()
+        )
+        title = escape(self.source.encode("utf-8", "backslashreplace").decode())
+        return (
+            f"<div><b>{title}</b> {self.rounded_duration:.1f} s"
+            f'<div style="position:relative;height:18px">{spans}</div><small>{legend}</small></div>'
+        )
+
+    def to_frame(self) -> Any:
+        """The segments as a DataFrame of pandas. Raises UsageError where that is not installed."""
+        try:
+            import pandas
+        except ImportError:
+            raise UsageError("to_frame needs pandas", hint="pip install pandas") from None
+        rows = [[getattr(segment, name) for name in COLUMNS] for segment in self.segments]
+        return pandas.DataFrame(rows, columns=list(COLUMNS))
 
     def to_dict(self, *, run: bool = False, scores: bool = True) -> dict[str, Any]:
         """The document `vidattn/timeline/1` as plain values, with or without scores and `run`."""
@@ -54,3 +100,7 @@ class Timeline(LabeledTimeline):
         """Read a `.vidattn.json`. Raises InputError."""
         with reading(os.fspath(path), InputError):
             return Timeline.from_json(read_file(Path(path)))
+
+
+def _css(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)

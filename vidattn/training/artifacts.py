@@ -18,8 +18,7 @@ from vidattn.errors import DataError
 from vidattn.evaluation.classification import describe_top1, measure
 from vidattn.evaluation.label_metrics import best_thresholds, ranked_precision
 from vidattn.evaluation.metrics import exact_interval
-from vidattn.io.digest import sha256_file
-from vidattn.io.files import exists, write_atomically
+from vidattn.io.files import exists, sha256_file, write_atomically
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier, ModelCard, average_views, build_model
 from vidattn.models.device import to_device

@@ -22,7 +22,7 @@ from vidattn.evaluation.label_metrics import (
 )
 from vidattn.evaluation.metrics import best_temperature, exact_interval, log_probabilities, mean_nll
 from vidattn.inference.whole_video import DIGITS, blank_risk
-from vidattn.io.digest import sha256
+from vidattn.io.files import sha256
 from vidattn.training.heads import (
     HeadChoice,
     Shape,

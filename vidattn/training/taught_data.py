@@ -21,7 +21,7 @@ from vidattn.inference.embed import Embedder
 from vidattn.models.classifier import Classifier, Model
 from vidattn.models.device import is_small
 from vidattn.models.flow import FlowHistogram
-from vidattn.models.hf import HfModel
+from vidattn.models.foreign import HfModel
 from vidattn.models.stam import Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer

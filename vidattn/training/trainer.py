@@ -33,10 +33,10 @@ from vidattn.models.distributed import (
     translate_dist_errors,
     unshard,
 )
-from vidattn.models.dropout import RngDropout
 from vidattn.models.init_scratch import init_from_scratch
-from vidattn.models.protocols import PatchwiseModel
+from vidattn.models.layers import RngDropout
 from vidattn.models.temporal_head import TemporalHead
+from vidattn.models.timesformer import TimeSformer
 from vidattn.training import optim as optimizers
 from vidattn.training.mixup import mix_clips, sum_cross_entropy
 from vidattn.weights.initialize import initialize
@@ -56,7 +56,7 @@ class Network(nn.Module):
     def __init__(self, model: Model | TemporalHead, flow_head: nn.Linear | None = None) -> None:
         super().__init__()
         self.model, self.flow_head = model, flow_head
-        if flow_head and not isinstance(model, PatchwiseModel):
+        if flow_head and not isinstance(model, TimeSformer):
             raise RecipeError(
                 f"optim.flow_weight: a {type(model).__name__} does not follow patches over time",
                 hint="--set optim.flow_weight=0",
@@ -65,7 +65,7 @@ class Network(nn.Module):
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor | None]:
         """clips: [B, 3, T, H, W]. Returns logits [B, K] and motion [B, T - 1, h, w, 2] or None."""
         model = self.model
-        if self.flow_head is None or not isinstance(model, PatchwiseModel):
+        if self.flow_head is None or not isinstance(model, TimeSformer):
             return model(clips), None
         cls, patches = model.features(clips)
         return model.head(model.norm(cls)), self.flow_head(model.norm(patches[:, :-1]))

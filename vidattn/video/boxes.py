@@ -14,8 +14,7 @@ import numpy as np
 
 from vidattn.errors import InputError
 from vidattn.io.csv_table import PATHS, decode_text, parse_columns
-from vidattn.io.digest import sha256
-from vidattn.io.files import read_file, reading
+from vidattn.io.files import read_file, reading, sha256
 from vidattn.io.search import VideoNames
 from vidattn.types import Area
 from vidattn.video.protocol import Times

@@ -29,9 +29,17 @@ import huggingface_hub.constants
 import huggingface_hub.errors
 
 from vidattn.errors import OutputError, WeightsError
-from vidattn.io import digest
 from vidattn.io.cache import cache_folder
-from vidattn.io.files import is_file, open_output, publish, read_file, write_atomically
+from vidattn.io.files import (
+    CHUNK,
+    is_file,
+    open_output,
+    publish,
+    read_file,
+    sha256,
+    sha256_file,
+    write_atomically,
+)
 from vidattn.io.locks import locked
 
 CONNECT_SECONDS = 5.0
@@ -60,7 +68,7 @@ def is_offline(offline: bool = False) -> bool:
 def cache_path(url: str) -> Path:
     """The path in the cache of the file behind a URL, whether it is there or not."""
     name = Path(urllib.parse.urlparse(url).path).name or "download"
-    return cache_folder() / "weights" / f"{digest.sha256(url, 8)}-{name}"
+    return cache_folder() / "weights" / f"{sha256(url, 8)}-{name}"
 
 
 def download(
@@ -210,7 +218,7 @@ def _request_rest(url: str, part: _Part, progress: Progress | None) -> int:
         with os.fdopen(open_output(part.path, flags), "ab") as file:
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
             part.tag = tag
-            while chunk := response.read1(digest.CHUNK):
+            while chunk := response.read1(CHUNK):
                 file.write(chunk)
                 size += len(chunk)
                 if progress:
@@ -245,7 +253,7 @@ def _check_content(part: _Part, sha256: str, url: str, origin: str) -> None:
         part.path.unlink()
         raise _web_page_error(url)
     try:
-        require_pinned(cache_path(origin), digest.sha256_file(part.path), sha256)
+        require_pinned(cache_path(origin), sha256_file(part.path), sha256)
     except WeightsError as error:
         part.path.unlink()
         message = f"{host_of(url)}: sent another file: {error.message}"

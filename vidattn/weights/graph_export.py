@@ -22,11 +22,10 @@ from torch import Tensor, nn
 
 from vidattn.config.serialization import to_plain
 from vidattn.errors import WeightsError
-from vidattn.io.digest import sha256
-from vidattn.io.files import read_file, replacing_file, write_atomically
+from vidattn.io.files import read_file, replacing_file, sha256, write_atomically
 from vidattn.io.text import first_line
 from vidattn.models.classifier import Classifier
-from vidattn.models.exported import ExportedModel
+from vidattn.models.foreign import ExportedModel
 from vidattn.models.taught import TaughtModel
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.weights.graph_files import (

@@ -18,11 +18,10 @@ import torch
 
 from vidattn.config import TemporalConfig
 from vidattn.errors import WeightsError
-from vidattn.io.digest import sha256
-from vidattn.io.files import read_file, reading
+from vidattn.io.files import read_file, reading, sha256
 from vidattn.io.text import first_line
 from vidattn.models.classifier import Classifier
-from vidattn.models.exported import ExportedModel
+from vidattn.models.foreign import ExportedModel
 from vidattn.weights.safetensors_file import build_classifier, parse_manifest, refuse
 from vidattn.weights.snapshot import require_regular
 

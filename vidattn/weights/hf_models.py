@@ -19,10 +19,10 @@ import torch
 
 from vidattn.config import Activation, Averaging, HfConfig
 from vidattn.errors import WeightsError
-from vidattn.io import digest
-from vidattn.io.files import is_folder
+from vidattn.io.files import is_folder, sha256, sha256_file
+from vidattn.io.text import first_line
 from vidattn.models.classifier import Classifier, ModelCard
-from vidattn.models.hf import BROKEN, HfModel, describe_cause, load_transformers
+from vidattn.models.foreign import BROKEN, HfModel, load_transformers
 from vidattn.weights import hf_folder
 from vidattn.weights.convert import guess_frame_step
 from vidattn.weights.safetensors_file import MAX_SETTING, refuse, require_finite
@@ -127,7 +127,7 @@ def _build_network(folder: Path, plain: Mapping[str, Any]) -> tuple[Any, HfConfi
                 **local,
             )
         except BROKEN as error:
-            reason = describe_cause(error)
+            reason = first_line(error)
             refuse(folder, f"not for video classification with transformers: {reason}", error)
     wrong = [f"{kind.split('_')[0]} {key}" for kind in differences for key in differences[kind]]
     if wrong:
@@ -185,8 +185,8 @@ def _weights_files(folder: Path) -> list[Path]:
 
 def _digest(files: list[Path]) -> str:
     """That of a file, or of the digests of several."""
-    digests = [digest.sha256_file(file) for file in files]
-    return digests[0] if len(digests) == 1 else digest.sha256("".join(digests))
+    digests = [sha256_file(file) for file in files]
+    return digests[0] if len(digests) == 1 else sha256("".join(digests))
 
 
 @contextmanager

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from vidattn.config import DataConfig, ModelConfig, Recipe, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.io.files import exists, is_folder
-from vidattn.models.backbone_stam import BackboneStam
 from vidattn.models.classifier import Model
-from vidattn.models.stam import Stam
+from vidattn.models.stam import BackboneStam, Stam
 from vidattn.models.timesformer import TimeSformer, resize_time
 from vidattn.weights import catalog, convert, download, key_maps, loading, torch_checkpoint
 from vidattn.weights.safetensors_file import require_same_keys

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from vidattn.errors import MemoryLimitError, WeightsError
-from vidattn.io.digest import CHUNK
-from vidattn.io.files import exists, reading
+from vidattn.io.files import CHUNK, exists, reading
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.errors import UsageError, WeightsError
-from vidattn.io.digest import sha256_file
 from vidattn.io.files import (
     is_file,
     is_folder,
     read_file,
     reading,
     replacing_file,
+    sha256_file,
     write_atomically,
 )
 from vidattn.weights import catalog, download

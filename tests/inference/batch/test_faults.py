@@ -14,7 +14,7 @@ from tests.video.helpers import rehearse
 from vidattn.errors import OutputError
 from vidattn.inference.batch import outputs
 from vidattn.inference.batch.events import Failed
-from vidattn.io.digest import sha256_file
+from vidattn.io.files import sha256_file
 from vidattn.timeline import Decoding
 from vidattn.video.process.client import SupervisedVideo
 

@@ -29,8 +29,7 @@ from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.segment import Segmenter
 from vidattn.inference.events import Scored
 from vidattn.inference.window_scoring import WindowScorer
-from vidattn.io.digest import sha256_file
-from vidattn.io.files import write_atomically
+from vidattn.io.files import sha256_file, write_atomically
 from vidattn.io.locks import locked
 from vidattn.models.classifier import Classifier
 from vidattn.timeline import Decoding, Timeline

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_dataset import Split
 from vidattn.errors import VideoError
-from vidattn.io.digest import sha256_file
-from vidattn.io.files import is_file
+from vidattn.io.files import is_file, sha256_file
 from vidattn.types import Item
 from vidattn.video import ProcessPool, Video, open_video
 from vidattn.video.protocol import Frames

@@ -14,8 +14,7 @@ from itertools import chain
 from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, UsageError, VideoError
-from vidattn.io.digest import sha256
-from vidattn.io.files import exists, is_folder, read_file, read_stream, reading
+from vidattn.io.files import exists, is_folder, read_file, read_stream, reading, sha256
 from vidattn.io.search import VIDEO_SUFFIXES, is_video, suffix_of, suggest_names, walk_files
 from vidattn.io.text import count_noun
 

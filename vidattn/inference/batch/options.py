@@ -11,7 +11,7 @@ from vidattn.data.plan import Sampling
 from vidattn.data.sampling import as_views
 from vidattn.data.windowing import Windowing, read_times
 from vidattn.errors import UsageError
-from vidattn.io.digest import sha256
+from vidattn.io.files import sha256
 from vidattn.models.device import Runtime
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.pooling import Pool

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vidattn.errors import InputError, VideoError
 from vidattn.inference.batch.inputs import file_size
-from vidattn.io.digest import sha256
-from vidattn.io.files import exists, read_file, read_stream, reading
+from vidattn.io.files import exists, read_file, read_stream, reading, sha256
 from vidattn.io.json import dumps, parse_object, to_json_value
 from vidattn.timeline.values import INTERRUPTED
 from vidattn.video.boxes import digest_boxes

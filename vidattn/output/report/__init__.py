@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
-from vidattn.io.digest import sha256
+from vidattn.io.files import sha256
 from vidattn.io.json import dumps
 from vidattn.output.report.assets import (
     escape_data,

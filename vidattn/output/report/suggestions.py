@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from vidattn.io.digest import sha256
+from vidattn.io.files import sha256
 from vidattn.io.json import dumps
 from vidattn.io.text import name_area
 from vidattn.output.report.layout import Drawing, Link, Section, render_page

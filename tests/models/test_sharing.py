@@ -8,7 +8,7 @@ from tests.models.builders import noise
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import fuse
-from vidattn.models.protocols import FramewiseModel
+from vidattn.models.layers import ClipModel
 
 
 def unfold(frames: Tensor, length: int, stride: int) -> Tensor:
@@ -26,7 +26,7 @@ def test_overlapping_clips_have_the_logits_of_separate_clips(
     model: nn.Module, form: str, length: int, size: tuple[int, int]
 ) -> None:
     model = fuse(model) if form == "fused" else model
-    assert isinstance(model, FramewiseModel)
+    assert isinstance(model, ClipModel)
     frames = noise(10, 3, *size, seed=1)
     # Uneven chunks: the tokens of a frame are independent of its neighbors.
     tokens = torch.cat([model.encode_frames(chunk) for chunk in frames.split([1, 6, 3])])
@@ -39,7 +39,7 @@ def test_overlapping_clips_have_the_logits_of_separate_clips(
 @torch.inference_mode()
 def test_sharing_in_bf16_moves_logits_no_more_than_its_rounding(model: nn.Module) -> None:
     fast = fuse(model, torch.bfloat16, pack=False)
-    assert isinstance(fast, FramewiseModel)
+    assert isinstance(fast, ClipModel)
     frames = noise(6, 3, 64, 64, seed=1)
     tokens = torch.cat([fast.encode_frames(frame[None]) for frame in frames])
     assert tokens.dtype == torch.float32
@@ -51,7 +51,7 @@ def test_sharing_in_bf16_moves_logits_no_more_than_its_rounding(model: nn.Module
 
 @torch.inference_mode()
 def test_logits_depend_on_the_tokens_of_every_frame(model: nn.Module) -> None:
-    assert isinstance(model, FramewiseModel)
+    assert isinstance(model, ClipModel)
     frames = noise(4, 3, 64, 64, seed=1)
     tokens = model.encode_frames(frames)
     other = torch.cat([tokens[:3], model.encode_frames(2 * frames[3:])])

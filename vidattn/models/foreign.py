@@ -1,14 +1,18 @@
-"""A network of Hugging Face transformers as a model of clips."""
+"""Models of clips that others compute: networks of transformers, graphs for other runtimes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from vidattn.config import HfConfig
 from vidattn.errors import RecipeError, UsageError, WeightsError
+from vidattn.io.text import first_line
 
 BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError)
 """The errors of transformers, depending on what is wrong in the settings of a network."""
@@ -74,12 +78,30 @@ def build_hf_model(config: HfConfig) -> HfModel:
         network = auto.from_config(settings, trust_remote_code=False)
     except BROKEN as error:
         raise RecipeError(
-            f"no network of transformers: {describe_cause(error)}",
+            f"no network of transformers: {first_line(error)}",
             hint="another version of transformers may know it",
         ) from error
     return HfModel(network, config)
 
 
-def describe_cause(error: Exception) -> str:
-    """The first line of an error of transformers."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+class ExportedModel(nn.Module):
+    """A graph that another runtime runs: clips to logits. It has no parameters."""
+
+    def __init__(
+        self, run: Callable[[np.ndarray], np.ndarray], config: Any, frames: int | None
+    ) -> None:
+        """run: from clips float32 [B, 3, T, H, W] to logits [B, K]. config: the shape of the model
+        that was exported. frames: the only length of clips that the graph takes; None: any."""
+        super().__init__()
+        self.run, self.config, self.frames = run, config, frames
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: [B, 3, T, H, W]. Returns logits [B, K]. Raises UsageError for another T."""
+        count = clips.shape[2]
+        if self.frames not in (None, count):
+            raise UsageError(
+                f"the graph takes clips of {self.frames} frames, not of {count}",
+                hint="leave --frames out, or export the model with --dynamic-frames",
+            )
+        logits = self.run(clips.detach().float().cpu().contiguous().numpy())
+        return torch.from_numpy(logits).to(clips.device)
