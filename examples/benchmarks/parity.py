@@ -27,7 +27,7 @@ from vidattn.evaluation.benchmark import hugging_face
 from vidattn.models.fused import fuse
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import convert, key_maps, stam_keys
+from vidattn.weights import convert, key_maps
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "models" / "golden"
 TINY = TimeSformerConfig(classes=10, frames=4, size=64, width=96, depth=3, heads=4, drop_path=0)
@@ -47,8 +47,9 @@ def values(empty: dict[str, Tensor]) -> dict[str, Tensor]:
 def timesformer(config: TimeSformerConfig, layout: str) -> TimeSformer:
     """Read from a file's worth of tensors as `layout` names them."""
     with torch.device("meta"):
-        empty = key_maps.from_ours(TimeSformer(config).state_dict(), "official", config)
-    ours = key_maps.to_ours(values(empty), "official", config)
+        expected = TimeSformer(config).state_dict()
+        empty = key_maps.from_ours(expected, "official", config)
+    ours = key_maps.to_ours(values(empty), "official", expected)
     theirs = key_maps.from_ours(ours, layout, config)
     return convert.build_timesformer(theirs, layout, Path("drawn"), config)
 
@@ -56,8 +57,8 @@ def timesformer(config: TimeSformerConfig, layout: str) -> TimeSformer:
 def stam_model(config: StamConfig) -> Stam:
     """Read from a file's worth of tensors, as the official code names them."""
     with torch.device("meta"):
-        empty = stam_keys.to_official(Stam(config).state_dict())
-    return stam_keys.build_stam(values(empty), Path("drawn"), config)
+        empty = key_maps.STAM.from_ours(Stam(config).state_dict())
+    return key_maps.build_stam(values(empty), Path("drawn"), config)
 
 
 def noise(shape: str) -> Tensor:

@@ -14,7 +14,7 @@ from vidattn.config.serialization import apply_settings, from_plain, to_plain
 from vidattn.data.motion.camera import LABELS
 from vidattn.data.sets import DATASETS
 from vidattn.errors import RecipeError, UsageError
-from vidattn.weights import read_header, stam_keys
+from vidattn.weights import key_maps, read_header
 from vidattn.weights.catalog import CATALOG
 from vidattn.weights.loading import BUNDLED_FOLDER
 
@@ -123,7 +123,7 @@ def test_stam_learns_as_its_authors_said() -> None:
         assert (recipe.model.frames, optim.lr, optim.batch_size) == (frames, lr, batch_size)
         assert (optim.kind, optim.weight_decay) == ("adamw", 1e-3)
         assert (optim.schedule, optim.epochs, optim.warmup_epochs) == ("cosine", 100, 10)
-        assert recipe.clip == stam_keys.published_clip(
+        assert recipe.clip == key_maps.stam_clip(
             recipe.model
         )  # as the published weights have it
 

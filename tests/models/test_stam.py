@@ -11,7 +11,7 @@ from torch import Tensor
 from vidattn.config import StamConfig
 from vidattn.errors import RecipeError, UsageError
 from vidattn.models.stam import Stam
-from vidattn.weights import stam_keys
+from vidattn.weights import key_maps
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "stam.json").read_text())
 TINY = StamConfig(classes=10, frames=4, size=64, width=96, depth=3, heads=4, time_depth=2)
@@ -20,10 +20,10 @@ Fill = Callable[..., dict[str, np.ndarray]]
 
 def from_official(config: StamConfig, fill: Fill) -> Stam:
     with torch.device("meta"):
-        empty = stam_keys.to_official(Stam(config).state_dict())
+        empty = key_maps.STAM.from_ours(Stam(config).state_dict())
     values = fill({name: tuple(value.shape) for name, value in empty.items()})
     state = {name: torch.from_numpy(value) for name, value in values.items()}
-    return stam_keys.build_stam(state, Path("known values"), config)
+    return key_maps.build_stam(state, Path("known values"), config)
 
 
 def known_clip(batch: int, frames: int, size: int) -> Tensor:

@@ -26,15 +26,17 @@ def tiny(attention: str) -> TimeSformerConfig:
 
 
 def official_state(config: TimeSformerConfig, fill: Fill) -> dict[str, Tensor]:
+    """Known values under official names, as ours."""
     with torch.device("meta"):
-        empty = key_maps.from_ours(TimeSformer(config).state_dict(), "official", config)
+        expected = TimeSformer(config).state_dict()
+        empty = key_maps.from_ours(expected, "official", config)
     values = fill({name: tuple(value.shape) for name, value in empty.items()})
-    return {name: torch.from_numpy(value) for name, value in values.items()}
+    state = {name: torch.from_numpy(value) for name, value in values.items()}
+    return key_maps.to_ours(state, "official", expected)
 
 
 def from_official(config: TimeSformerConfig, fill: Fill) -> Any:
-    state = key_maps.to_ours(official_state(config, fill), "official", config)
-    return safetensors_file.build_model(config, state, "known values")
+    return safetensors_file.build_model(config, official_state(config, fill), "known values")
 
 
 def known_clip(shape: str) -> Tensor:
@@ -90,7 +92,7 @@ def test_logits_are_those_of_transformers(attention: str, known_values: Fill) ->
 @pytest.mark.parametrize("attention", key_maps.ATTENTION_TYPES)
 def test_foreign_layouts_change_nothing(attention: str, layout: str, known_values: Fill) -> None:
     config = tiny(attention)
-    ours = key_maps.to_ours(official_state(config, known_values), "official", config)
-    back = key_maps.to_ours(key_maps.from_ours(ours, layout, config), layout, config)
+    ours = official_state(config, known_values)
+    back = key_maps.to_ours(key_maps.from_ours(ours, layout, config), layout, ours)
     assert back.keys() == ours.keys()
     assert all(torch.equal(back[key], ours[key]) for key in ours)

@@ -11,7 +11,7 @@ from vidattn.config import StamConfig, TimeSformerConfig, labels
 from vidattn.errors import DataError, WeightsError
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.models.timesformer import SCHEMES, TimeSformer
-from vidattn.weights import catalog, download, key_maps, loading, model_card, stam_keys
+from vidattn.weights import catalog, download, key_maps, loading, model_card
 from vidattn.weights.catalog import CATALOG
 from vidattn.weights.conv_keys import LAYOUTS
 
@@ -253,7 +253,7 @@ def test_the_second_default_is_tried_before_the_bundled_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = {"size": 32, "width": 32, "depth": 1, "heads": 2, "time_depth": 1, "time_hidden": 32}
     state = build_model(StamConfig(400, 16, time_heads=2, **shape)).state_dict()
-    torch.save({"model": stam_keys.to_official(state)}, path)
+    torch.save({"model": key_maps.STAM.from_ours(state)}, path)
     loaded, notice = weights.load_default(offline=True)
     assert (loaded.card.name, loaded.warnings) == ("stam-16-k400", ())
     assert (notice or "").startswith("timesformer-k400 is not available (not downloaded yet")

@@ -24,7 +24,7 @@ from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import convert, key_maps, stam_keys, torch_checkpoint
+from vidattn.weights import convert, key_maps, torch_checkpoint
 from vidattn.weights.snapshot import snapshot_file
 
 CONFIG = TimeSformerConfig(classes=400, frames=4, size=32, width=64, depth=2, heads=1)
@@ -331,7 +331,7 @@ STAM = StamConfig(frames=4, size=32, width=64, depth=2, heads=1, time_depth=1, t
 def stam_file(path: Path, **without: bool) -> tuple[Path, Stam]:
     torch.manual_seed(0)
     source = Stam(STAM).eval()
-    state = stam_keys.to_official(source.state_dict())
+    state = key_maps.STAM.from_ours(source.state_dict())
     if without.get("qkv_bias"):
         state = {k: v for k, v in state.items() if not k.endswith("qkv.bias")}
     torch.save({"model": state}, path)

@@ -12,7 +12,7 @@ from torch import Tensor
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import convert, key_maps, stam_keys
+from vidattn.weights import convert, key_maps
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "keys.json").read_text())
 """By file: how many tensors, and the sha256 of the sorted lines "name 1x2x3"."""
@@ -46,7 +46,7 @@ def test_every_timesformer_file_is_known_to_the_last_tensor(name: str) -> None:
     assert key_maps.recognize(theirs) == layout
     read = key_maps.infer_config(theirs, layout)
     assert read == config
-    assert key_maps.to_ours(theirs, layout, read).keys() == ours.keys()
+    assert key_maps.to_ours(theirs, layout, ours).keys() == ours.keys()
 
 
 @pytest.mark.parametrize("frames", [16, 32, 64])
@@ -54,12 +54,12 @@ def test_every_stam_file_is_known_to_the_last_tensor(frames: int) -> None:
     config = StamConfig(frames=frames)
     with torch.device("meta"):
         ours = Stam(config).state_dict()
-        theirs = stam_keys.to_official(ours)
+        theirs = key_maps.STAM.from_ours(ours)
     assert is_golden(f"stam_{frames}", theirs)
-    assert stam_keys.is_stam(theirs)
+    assert key_maps.is_stam(theirs)
     assert key_maps.recognize(theirs) is None
-    assert stam_keys.infer_config(theirs, Path("stam.pth")) == config
-    assert stam_keys.to_ours(theirs, ours).keys() == ours.keys()
+    assert key_maps.infer_stam_config(theirs, Path("stam.pth")) == config
+    assert key_maps.STAM.to_ours(theirs, ours).keys() == ours.keys()
 
 
 def test_no_golden_is_left_out() -> None:

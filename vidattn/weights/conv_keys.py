@@ -27,7 +27,7 @@ class Layout:
 
     A rule is a pattern of our name of a layer, and its name there: {0}, {1}, ... are the groups of
     the pattern, {0+1} is one more, and ":3" at the end stands for three axes of length 1 that its
-    tensor has more than ours, unless it is a bias.
+    tensor has more than ours, unless it is a bias. No dot follows a name that ends in "_".
     """
 
     rules: Rules
@@ -48,6 +48,7 @@ class Layout:
         for pattern, template in self.rules:
             if found := re.fullmatch(pattern, layer):
                 name, _, axes = template.partition(":")
+                end = end.removeprefix(".") if name.endswith("_") else end
                 return _fill(name, found.groups()) + end, 0 if value == "bias" else int(axes or 0)
         raise WeightsError(f"no layer of this layout corresponds to {layer}")
 
@@ -110,7 +111,7 @@ def _fill(template: str, groups: tuple[str, ...]) -> str:
     return re.sub(r"\{(\d)(\+\d)?\}", value, template)
 
 
-def _parts(pattern: str, block: str, parts: str) -> Rules:
+def layers(pattern: str, block: str, parts: str) -> Rules:
     """Rules for the layers of the blocks that a pattern names; parts: ours, theirs, alternating."""
     words = parts.split()
     pairs = zip(words[::2], words[1::2], strict=True)
@@ -166,14 +167,14 @@ TIME_WEIGHTS = "time.before tam.prev:3  time.here tam.curr:3  time.behind tam.ne
 
 PYSLOWFAST = Layout(
     (
-        *_parts(r"stems\.(\d)\.unit", "s1.pathway{0}_stem", "conv conv  norm bn"),
+        *layers(r"stems\.(\d)\.unit", "s1.pathway{0}_stem", "conv conv  norm bn"),
         (r"stems\.0\.space", "s1.pathway0_stem.conv_xy"),
-        *_parts(r"stems\.0\.time", "s1.pathway0_stem", "conv conv  norm bn"),
+        *layers(r"stems\.0\.time", "s1.pathway0_stem", "conv conv  norm bn"),
         (r"laterals\.(\d)\.conv", "s{0+1}_fuse.conv_f2s"),
         (r"laterals\.(\d)\.norm\.0", "s{0+1}_fuse.bn"),
-        *_parts(rf"{STAGE}\.non_local", "s{0+2}.pathway{1}_nonlocal{2}", PYSLOWFAST_NON_LOCAL),
-        *_parts(STAGE, "s{0+2}.pathway{1}_res{2}", PYSLOWFAST_BLOCK),
-        *_parts(r"features\.before", "head", "conv conv_5  norm conv_5_bn"),
+        *layers(rf"{STAGE}\.non_local", "s{0+2}.pathway{1}_nonlocal{2}", PYSLOWFAST_NON_LOCAL),
+        *layers(STAGE, "s{0+2}.pathway{1}_res{2}", PYSLOWFAST_BLOCK),
+        *layers(r"features\.before", "head", "conv conv_5  norm conv_5_bn"),
         (r"features\.behind", "head.lin_5:3"),
         ("head", "head.projection"),
     )
@@ -181,8 +182,8 @@ PYSLOWFAST = Layout(
 PYTORCHVIDEO_I3D = Layout(
     (
         (r"stems\.0\.unit\.(conv|norm)", "blocks.0.{0}"),
-        *_parts(r"stages\.(0)\.(0)\.(\d+)", "blocks.1.res_blocks.{2}", PYTORCHVIDEO_BLOCK),
-        *_parts(STAGE, "blocks.{0+2}.res_blocks.{2}", PYTORCHVIDEO_BLOCK),
+        *layers(r"stages\.(0)\.(0)\.(\d+)", "blocks.1.res_blocks.{2}", PYTORCHVIDEO_BLOCK),
+        *layers(STAGE, "blocks.{0+2}.res_blocks.{2}", PYTORCHVIDEO_BLOCK),
         ("head", "blocks.6.proj"),
     )
 )
@@ -191,16 +192,16 @@ PYTORCHVIDEO_SLOWFAST = Layout(
         (r"stems\.(\d)\.unit\.(conv|norm)", "blocks.0.multipathway_blocks.{0}.{1}"),
         (r"laterals\.(\d)\.conv", "blocks.{0}.multipathway_fusion.conv_fast_to_slow"),
         (r"laterals\.(\d)\.norm\.0", "blocks.{0}.multipathway_fusion.norm"),
-        *_parts(STAGE, "blocks.{0+1}.multipathway_blocks.{1}.res_blocks.{2}", PYTORCHVIDEO_BLOCK),
+        *layers(STAGE, "blocks.{0+1}.multipathway_blocks.{1}.res_blocks.{2}", PYTORCHVIDEO_BLOCK),
         ("head", "blocks.6.proj"),
     )
 )
 PYTORCHVIDEO_X3D = Layout(
     (
         (r"stems\.0\.space", "blocks.0.conv.conv_t"),  # its names are swapped
-        *_parts(r"stems\.0\.time", "blocks.0", "conv conv.conv_xy  norm norm"),
-        *_parts(rf"{STAGE}", "blocks.{0+1}.res_blocks.{2}", X3D_BLOCK),
-        *_parts(r"features\.before", "blocks.5.pool", "conv pre_conv  norm pre_norm"),
+        *layers(r"stems\.0\.time", "blocks.0", "conv conv.conv_xy  norm norm"),
+        *layers(rf"{STAGE}", "blocks.{0+1}.res_blocks.{2}", X3D_BLOCK),
+        *layers(r"features\.before", "blocks.5.pool", "conv pre_conv  norm pre_norm"),
         (r"features\.behind", "blocks.5.pool.post_conv:3"),
         ("head", "blocks.5.proj"),
     ),
@@ -208,17 +209,17 @@ PYTORCHVIDEO_X3D = Layout(
 )
 MMACTION_I3D = Layout(
     (
-        *_parts(r"stems\.0\.unit", "backbone.conv1", "conv conv  norm bn"),
-        *_parts(STAGE, "backbone.layer{0+1}.{2}", MMACTION_BLOCK),
+        *layers(r"stems\.0\.unit", "backbone.conv1", "conv conv  norm bn"),
+        *layers(STAGE, "backbone.layer{0+1}.{2}", MMACTION_BLOCK),
         ("head", "cls_head.fc_cls"),
     )
 )
 MMACTION_SLOWFAST = Layout(
     (
-        *_parts(r"stems\.0\.unit", "backbone.slow_path.conv1", "conv conv  norm bn"),
-        *_parts(r"stems\.1\.unit", "backbone.fast_path.conv1", "conv conv  norm bn"),
-        *_parts(r"stages\.(\d)\.0\.(\d+)", "backbone.slow_path.layer{0+1}.{1}", MMACTION_BLOCK),
-        *_parts(r"stages\.(\d)\.1\.(\d+)", "backbone.fast_path.layer{0+1}.{1}", MMACTION_BLOCK),
+        *layers(r"stems\.0\.unit", "backbone.slow_path.conv1", "conv conv  norm bn"),
+        *layers(r"stems\.1\.unit", "backbone.fast_path.conv1", "conv conv  norm bn"),
+        *layers(r"stages\.(\d)\.0\.(\d+)", "backbone.slow_path.layer{0+1}.{1}", MMACTION_BLOCK),
+        *layers(r"stages\.(\d)\.1\.(\d+)", "backbone.fast_path.layer{0+1}.{1}", MMACTION_BLOCK),
         (r"laterals\.0\.conv", "backbone.slow_path.conv1_lateral.conv"),
         (r"laterals\.(\d)\.conv", "backbone.slow_path.layer{0}_lateral.conv"),
         ("head", "cls_head.fc_cls"),
@@ -228,9 +229,9 @@ MMACTION_SLOWFAST = Layout(
 MMACTION_X3D = Layout(
     (
         (r"stems\.0\.space", "backbone.conv1_s.conv"),
-        *_parts(r"stems\.0\.time", "backbone.conv1_t", "conv conv  norm bn"),
-        *_parts(STAGE, "backbone.layer{0+1}.{2}", MMACTION_BLOCK),
-        *_parts(r"features\.before", "backbone.conv5", "conv conv  norm bn"),
+        *layers(r"stems\.0\.time", "backbone.conv1_t", "conv conv  norm bn"),
+        *layers(STAGE, "backbone.layer{0+1}.{2}", MMACTION_BLOCK),
+        *layers(r"features\.before", "backbone.conv5", "conv conv  norm bn"),
         (r"features\.behind", "cls_head.fc1"),
         ("head", "cls_head.fc2"),
     )
@@ -240,24 +241,24 @@ TSM_STEM: Rules = tuple((ours, f"base_model.{theirs}") for ours, theirs in RESNE
 TSM = Layout(
     (
         *TSM_STEM,
-        *_parts(FRAME_STAGE, "base_model.layer{0+1}.{1}", TSM_BLOCK),
+        *layers(FRAME_STAGE, "base_model.layer{0+1}.{1}", TSM_BLOCK),
         ("head", "new_fc"),
     )
 )
 TSM_NON_LOCAL_LAYOUT = Layout(
     (
         *TSM_STEM,
-        *_parts(rf"{FRAME_STAGE}\.non_local", "base_model.layer{0+1}.{1}.nl", TSM_NON_LOCAL),
-        *_parts(r"stages\.(1)\.([02])", "base_model.layer{0+1}.{1}.block", TSM_BLOCK),
-        *_parts(r"stages\.(2)\.([024])", "base_model.layer{0+1}.{1}.block", TSM_BLOCK),
-        *_parts(FRAME_STAGE, "base_model.layer{0+1}.{1}", TSM_BLOCK),
+        *layers(rf"{FRAME_STAGE}\.non_local", "base_model.layer{0+1}.{1}.nl", TSM_NON_LOCAL),
+        *layers(r"stages\.(1)\.([02])", "base_model.layer{0+1}.{1}.block", TSM_BLOCK),
+        *layers(r"stages\.(2)\.([024])", "base_model.layer{0+1}.{1}.block", TSM_BLOCK),
+        *layers(FRAME_STAGE, "base_model.layer{0+1}.{1}", TSM_BLOCK),
         ("head", "new_fc"),
     )
 )
 MMACTION_TSM = Layout(
     (
-        *_parts(r"stem", "backbone.conv1", "conv conv  norm bn"),
-        *_parts(
+        *layers(r"stem", "backbone.conv1", "conv conv  norm bn"),
+        *layers(
             FRAME_STAGE,
             "backbone.layer{0+1}.{1}",
             MMACTION_BLOCK.replace("conv1.conv ", "conv1.conv.net "),
@@ -268,10 +269,10 @@ MMACTION_TSM = Layout(
 MSNET = Layout(
     (
         *TSM_STEM,
-        *_parts(FRAME_STAGE, "base_model.layer{0+1}.{1}", RESNET_BLOCK),
-        *_parts(r"squeeze\.reduce", "base_model.chnl_reduction", "conv 0  norm 1"),
-        *_parts(r"squeeze\.within\.(\d)", "base_model.flow_refinement.conv{0+1}", "conv 0  norm 1"),
-        *_parts(r"squeeze\.across\.(\d)", "base_model.flow_refinement.conv{0+1}", "conv 3  norm 4"),
+        *layers(FRAME_STAGE, "base_model.layer{0+1}.{1}", RESNET_BLOCK),
+        *layers(r"squeeze\.reduce", "base_model.chnl_reduction", "conv 0  norm 1"),
+        *layers(r"squeeze\.within\.(\d)", "base_model.flow_refinement.conv{0+1}", "conv 0  norm 1"),
+        *layers(r"squeeze\.across\.(\d)", "base_model.flow_refinement.conv{0+1}", "conv 3  norm 4"),
         ("head", "new_fc:1"),
     ),
     unused=r"base_model\.bn2\.",
@@ -279,30 +280,30 @@ MSNET = Layout(
 TEA = Layout(
     (
         *TSM_STEM,
-        *_parts(FRAME_STAGE, "base_model.layer{0+1}.{1}", TEA_BLOCK),
+        *layers(FRAME_STAGE, "base_model.layer{0+1}.{1}", TEA_BLOCK),
         (rf"{FRAME_STAGE}\.times\.(\d)", "base_model.layer{0+1}.{1}.shifts.{2}.conv"),
         (rf"{FRAME_STAGE}\.spaces\.(\d)\.conv", "base_model.layer{0+1}.{1}.convs.{2}"),
         (rf"{FRAME_STAGE}\.spaces\.(\d)\.norm", "base_model.layer{0+1}.{1}.bns.{2}"),
         ("head", "new_fc"),
     )
 )
-STM = Layout((*RESNET_STEM, *_parts(FRAME_STAGE, "layer{0+1}.{1}", STM_BLOCK), ("head", "fc")))
+STM = Layout((*RESNET_STEM, *layers(FRAME_STAGE, "layer{0+1}.{1}", STM_BLOCK), ("head", "fc")))
 BLVNET = Layout(
     (
-        *_parts(r"stem\.conv", "baseline_model", "conv conv1  norm bn1"),
-        *_parts(r"stem\.big", "baseline_model", "conv b_conv0  norm bn_b0"),
-        *_parts(r"stem\.little\.(\d)", "baseline_model", "conv l_conv{0}  norm bn_l{0}"),
-        *_parts(r"stem\.merge", "baseline_model", "conv bl_init  norm bn_bl_init"),
-        *_parts("stem", "baseline_model", TIME_WEIGHTS),
-        *_parts(r"stages\.(\d)", "baseline_model.layer{0+1}", TIME_WEIGHTS),
-        *_parts(r"last\.(\d)", "baseline_model.layer4.{0}", TIME_WEIGHTS),
-        *_parts(r"stages\.(\d)\.big\.(\d+)", "baseline_model.layer{0+1}.big.{1}", POOLED_BLOCK),
-        *_parts(
+        *layers(r"stem\.conv", "baseline_model", "conv conv1  norm bn1"),
+        *layers(r"stem\.big", "baseline_model", "conv b_conv0  norm bn_b0"),
+        *layers(r"stem\.little\.(\d)", "baseline_model", "conv l_conv{0}  norm bn_l{0}"),
+        *layers(r"stem\.merge", "baseline_model", "conv bl_init  norm bn_bl_init"),
+        *layers("stem", "baseline_model", TIME_WEIGHTS),
+        *layers(r"stages\.(\d)", "baseline_model.layer{0+1}", TIME_WEIGHTS),
+        *layers(r"last\.(\d)", "baseline_model.layer4.{0}", TIME_WEIGHTS),
+        *layers(r"stages\.(\d)\.big\.(\d+)", "baseline_model.layer{0+1}.big.{1}", POOLED_BLOCK),
+        *layers(
             r"stages\.(\d)\.little\.(\d+)", "baseline_model.layer{0+1}.little.{1}", RESNET_BLOCK
         ),
-        *_parts(r"stages\.(\d)\.widen", "baseline_model.layer{0+1}.little_e", "conv 0  norm 1"),
-        *_parts(r"stages\.(\d)\.merge", "baseline_model.layer{0+1}.fusion.0", POOLED_BLOCK),
-        *_parts(r"last\.(\d)\.block", "baseline_model.layer4.{0}", POOLED_BLOCK),
+        *layers(r"stages\.(\d)\.widen", "baseline_model.layer{0+1}.little_e", "conv 0  norm 1"),
+        *layers(r"stages\.(\d)\.merge", "baseline_model.layer{0+1}.fusion.0", POOLED_BLOCK),
+        *layers(r"last\.(\d)\.block", "baseline_model.layer4.{0}", POOLED_BLOCK),
         ("head", "new_fc"),
     )
 )

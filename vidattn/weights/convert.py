@@ -21,7 +21,7 @@ from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import exists
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import conv_checkpoints, hf_folder, key_maps, stam_keys, torch_checkpoint
+from vidattn.weights import conv_checkpoints, hf_folder, key_maps, torch_checkpoint
 from vidattn.weights.safetensors_file import (
     Manifest,
     build_classifier,
@@ -87,7 +87,7 @@ def load_checkpoint(path: Path) -> Classifier:
     """
     with snapshot_file(path) as file:
         state, content = torch_checkpoint.read_checkpoint(file)
-    layout = "stam" if stam_keys.is_stam(state) else key_maps.recognize(state)
+    layout = "stam" if key_maps.is_stam(state) else key_maps.recognize(state)
     network = conv_checkpoints.recognize(state)
     if layout is None and network is not None:
         classifier = conv_checkpoints.load_convolutional(state, network, path)
@@ -157,11 +157,11 @@ def _load_timesformer(
 
 
 def _load_stam(state: Mapping[str, Tensor], path: Path, manifest: Manifest | None) -> Classifier:
-    model = stam_keys.build_stam(state, path, manifest.model if manifest else None)
+    model = key_maps.build_stam(state, path, manifest.model if manifest else None)
     names, note = labels.guess_labels(model.config.classes)
     source = f"{path.name}, an official STAM checkpoint"
     card = ModelCard(path.stem, source=source, notes=(note, STAM_LICENSE))
-    return Classifier(model, stam_keys.published_clip(model.config), names, "logit", card)
+    return Classifier(model, key_maps.stam_clip(model.config), names, "logit", card)
 
 
 def load_hf_folder(folder: Path) -> Classifier:
@@ -228,11 +228,11 @@ def build_timesformer(
     try:
         config = config or key_maps.infer_config(state, layout, heads)
         with torch.device("meta"):
-            empty = TimeSformer(config)
+            empty = TimeSformer(config).state_dict()
     except (RecipeError, WeightsError) as error:
         refuse(path, error.message, error)
-    require_same_keys(key_maps.from_ours(empty.state_dict(), layout, config), state, str(path))
-    model = build_model(config, key_maps.to_ours(state, layout, config), str(path))
+    require_same_keys(key_maps.from_ours(empty, layout, config), state, str(path))
+    model = build_model(config, key_maps.to_ours(state, layout, empty), str(path))
     assert isinstance(model, TimeSformer)
     return model
 

@@ -23,7 +23,7 @@ from vidattn.io.files import exists, flush_folder, is_folder, write_atomically, 
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import convert, key_maps, stam_keys
+from vidattn.weights import convert, key_maps
 from vidattn.weights.safetensors_file import dump_manifest
 
 
@@ -35,7 +35,7 @@ def save_official(classifier: Classifier, path: str | Path) -> Path:
     """
     model, content = classifier.model, dict[str, Any]()
     if isinstance(model, Stam):
-        content["model"] = _copy(stam_keys.to_official(model.state_dict()))
+        content["model"] = _copy(key_maps.STAM.from_ours(model.state_dict()))
     else:
         state = {f"model.{name}": v for name, v in convert.export_official(model).items()}
         assert isinstance(model, TimeSformer)
