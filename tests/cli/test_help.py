@@ -1,4 +1,4 @@
-"""Help texts: complete, narrow, in titled sections, in current words; words that make no command."""
+"""Help texts: complete, narrow, in titled sections, in the words of the glossary."""
 
 from __future__ import annotations
 

@@ -123,9 +123,7 @@ def test_stam_learns_as_its_authors_said() -> None:
         assert (recipe.model.frames, optim.lr, optim.batch_size) == (frames, lr, batch_size)
         assert (optim.kind, optim.weight_decay) == ("adamw", 1e-3)
         assert (optim.schedule, optim.epochs, optim.warmup_epochs) == ("cosine", 100, 10)
-        assert recipe.clip == key_maps.stam_clip(
-            recipe.model
-        )  # as the published weights have it
+        assert recipe.clip == key_maps.stam_clip(recipe.model)  # as the published weights have it
 
 
 @pytest.mark.parametrize("module", ["kinetics", "ssv2", "diving48", "howto100m", "transfer",

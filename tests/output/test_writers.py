@@ -1,4 +1,4 @@
-"""One suite over all writers, the exact text of each, and files that begin before their pictures."""
+"""One suite over all writers, the exact text of each, and where each counts from."""
 
 from __future__ import annotations
 

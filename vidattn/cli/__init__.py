@@ -19,7 +19,7 @@ from vidattn.errors import MemoryLimitError, VidattnError
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; every VidattnError becomes two lines on stderr."""
     _open_streams()
-    warnings.formatwarning = _format_warning  # type: ignore[assignment]
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     code = 0
     try:
         stop_on_signals()
@@ -69,11 +69,6 @@ def _open_streams() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-
-
-def _format_warning(message: Warning | str, *_: object) -> str:
-    """A warning without the place in the code."""
-    return f"warning: {message}\n"
 
 
 def _flush() -> None:

@@ -19,6 +19,7 @@ from vidattn.data import sampling
 from vidattn.data.sampling import Times
 from vidattn.data.windowing import Windowing
 from vidattn.errors import UsageError, VideoError
+from vidattn.io.text import count_noun
 from vidattn.types import Settings, View, Window
 
 Sampling = Literal["auto", "uniform", "dense"]
@@ -289,7 +290,7 @@ def _note_clips(frames: int | None, count: int, clips: int) -> tuple[str, ...]:
     """A sentence where whole clips have other frames in all than asked for."""
     if frames is None or clips * count == frames:
         return ()
-    whole = "1 whole clip" if clips == 1 else f"{clips} whole clips"
+    whole = count_noun(clips, "whole clip")
     return (f"{clips * count} frames instead of {frames}: {whole} of {count}",)
 
 

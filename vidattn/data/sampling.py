@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidattn.config import ViewConfig
 from vidattn.errors import RecipeError, UsageError
+from vidattn.io.text import count_noun
 from vidattn.types import Crop, View, Window
 
 Indices = NDArray[np.int64]
@@ -127,8 +128,7 @@ def as_views(views: ViewConfig | str | None) -> ViewConfig | None:
 
 def describe_views(config: ViewConfig) -> str:
     """The views in words: "3 spatial crops of 1 clip"."""
-    crops = "1 spatial crop" if config.spatial == 1 else f"{config.spatial} spatial crops"
-    return f"{crops} of {'1 clip' if config.clips == 1 else f'{config.clips} clips'}"
+    return f"{count_noun(config.spatial, 'spatial crop')} of {count_noun(config.clips, 'clip')}"
 
 
 def views(config: ViewConfig, clips: Sequence[Sequence[int] | Indices]) -> list[View]:

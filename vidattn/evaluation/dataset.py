@@ -232,8 +232,8 @@ def make_planner(
     """
     mode = default_sampling(clip) if sampling == "auto" else sampling
     if mode == "official":
-        plan_official = _tsm_views if tsm else _official_views
-        return partial(plan_official, clip=clip, views=views, frames=frames or clip.frames)
+        frames = frames or clip.frames
+        return partial(_official_views, clip=clip, views=views, frames=frames, tsm=tsm)
     return partial(_planned_views, clip=clip, mode=mode, views=views, frames=frames)
 
 
@@ -252,38 +252,26 @@ def _planned_views(
 
 
 def _official_views(
-    video: Video, region: Window, *, clip: ClipConfig, views: ViewConfig, frames: int
+    video: Video, region: Window, *, clip: ClipConfig, views: ViewConfig, frames: int, tsm: bool
 ) -> Sequence[View]:
-    """The views of the official test loaders: of Kinetics, or of Something-Something for "bins"."""
-    first, total = _region_frames(video, region)
-    if clip.train_sampling == "bins":
-        clips = [sampling.official_bins(frames, total)] * views.clips
-    else:
-        rate, fps = clip.step_seconds * OFFICIAL_FPS, float(video.fps)
-        clips = [
-            sampling.official_dense(frames, rate, total, fps, view=view, views=views.clips)
-            for view in range(views.clips)
-        ]
-    return sampling.views(views, [first + indices for indices in clips])
-
-
-def _tsm_views(
-    video: Video, region: Window, *, clip: ClipConfig, views: ViewConfig, frames: int
-) -> Sequence[View]:
-    """The views of TSM's test: frames spread over the video, or dense clips of 64 frames."""
-    first, total = _region_frames(video, region)
-    if clip.train_sampling == "bins":
-        clips = [sampling.tsm_bins(frames, total, n) for n in range(views.clips)]
-    else:
-        clips = [sampling.tsm_dense(frames, total, n, views.clips) for n in range(views.clips)]
-    return sampling.views(views, [first + indices for indices in clips])
-
-
-def _region_frames(video: Video, region: Window) -> tuple[int, int]:
-    """The first frame of a region, and how many it has, at least one."""
+    """The views of the official test loaders: of TSM, of Kinetics, or of Something-Something for
+    "bins"."""
     edges = np.array([region.start, region.stop]) - sampling.SAME_INSTANT
     first, stop = np.searchsorted(video.times, edges).tolist()
-    return first, max(stop - first, 1)
+    total, numbers, bins = max(stop - first, 1), range(views.clips), clip.train_sampling == "bins"
+    rate, fps = clip.step_seconds * OFFICIAL_FPS, float(video.fps)
+    if tsm and bins:
+        clips = [sampling.tsm_bins(frames, total, n) for n in numbers]
+    elif tsm:
+        clips = [sampling.tsm_dense(frames, total, n, views.clips) for n in numbers]
+    elif bins:
+        clips = [sampling.official_bins(frames, total)] * views.clips
+    else:
+        clips = [
+            sampling.official_dense(frames, rate, total, fps, view=n, views=views.clips)
+            for n in numbers
+        ]
+    return sampling.views(views, [first + indices for indices in clips])
 
 
 def align_labels(

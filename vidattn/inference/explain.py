@@ -197,8 +197,10 @@ def explain_longest(
     Windows that cannot be read any more are left out.
     """
     frames = timeline.settings.frames
-    for longest in _longest(timeline):
-        target = _surest(timeline, longest)
+    named = [one for one in timeline.segments if one.label_id is not None]
+    longest = sorted(named, key=lambda one: -one.window.duration)[:MOST_SEGMENTS]
+    for one in sorted(longest, key=lambda one: one.window.start):
+        target = _surest(timeline, one)
         try:
             yield from explain_windows(
                 timeline.source,
@@ -210,12 +212,6 @@ def explain_longest(
             )
         except VideoError:
             continue
-
-
-def _longest(timeline: Timeline) -> list[Segment]:
-    real = [s for s in timeline.segments if s.label_id is not None]
-    longest = sorted(real, key=lambda s: -s.window.duration)[:MOST_SEGMENTS]
-    return sorted(longest, key=lambda s: s.window.start)
 
 
 def _surest(timeline: Timeline, segment: Segment) -> ExplainTarget:

@@ -49,7 +49,7 @@ def labelstudio(timeline: Timeline) -> str:
     }
     rate: float | int = int(fps) if fps.denominator == 1 else float(fps)
     task = {
-        "data": {"video": timeline.source, "fps": rate, "duration": _duration(timeline)},
+        "data": {"video": timeline.source, "fps": rate, "duration": timeline.rounded_duration},
         "predictions": [prediction],
     }
     return dumps_pretty([task], 2) + "\n"
@@ -134,11 +134,6 @@ def _frame_spans(timeline: Timeline) -> list[tuple[Segment, int, int]]:
 def _count(timeline: Timeline) -> int:
     count = timeline.input.frames
     return frame_count(timeline, _rate(timeline)) if count is None else count
-
-
-def _duration(timeline: Timeline) -> float:
-    assert timeline.duration is not None
-    return round(timeline.duration, 3)
 
 
 def _rate(timeline: Timeline) -> Fraction:

@@ -266,8 +266,8 @@ def _iso(moment: datetime) -> str:
 
 def _spatial(deployments: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """The box around all deployments, as GeoJSON."""
-    west, east = _ends(float(row["longitude"]) for row in deployments)
-    south, north = _ends(float(row["latitude"]) for row in deployments)
+    x, y = ([float(row[name]) for row in deployments] for name in ("longitude", "latitude"))
+    west, east, south, north = min(x), max(x), min(y), max(y)
     if (west, south) == (east, north):
         return {"type": "Point", "coordinates": [west, south]}
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
@@ -275,14 +275,9 @@ def _spatial(deployments: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 
 
 def _temporal(deployments: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    start, _ = _ends(row["deploymentStart"][:10] for row in deployments)
-    _, end = _ends(row["deploymentEnd"][:10] for row in deployments)
-    return {"start": start, "end": end}
-
-
-def _ends(values: Iterable[Any]) -> tuple[Any, Any]:
-    known = list(values)
-    return min(known), max(known)
+    start = min(row["deploymentStart"] for row in deployments)
+    end = max(row["deploymentEnd"] for row in deployments)
+    return {"start": start[:10], "end": end[:10]}
 
 
 def _read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[tuple[int, Row]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -121,12 +120,12 @@ class TrainingWindows:
             weights=self.weights[chosen],
         )
 
-    def loss(self, logits: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
-        """The weighted mean loss of logits [n, K] of some rows."""
-        truth, weights = self.truth[rows], self.weights[rows]
-        counts = (self.truth * self.weights[:, None]).sum(0).clamp(min=1e-6)
+    def loss(self, logits: Tensor) -> Tensor:
+        """The weighted mean loss of logits [N, K]."""
+        truth, weights = self.truth, self.weights
+        counts = (truth * weights[:, None]).sum(0).clamp(min=1e-6)
         if self.activation == "sigmoid":
-            rarity = (self.weights.sum() - counts) / counts
+            rarity = (weights.sum() - counts) / counts
             lift = rarity.clamp(1, MOST_WEIGHT) if self.balance else None
             each = F.binary_cross_entropy_with_logits(
                 logits, truth, reduction="none", pos_weight=lift
@@ -258,8 +257,8 @@ def _fit_kernel(
 
 
 @torch.inference_mode()
-def apply_head(head: nn.Module, vectors: Tensor, rows: int = ROWS_AT_ONCE) -> NDArray[np.float32]:
-    """Logits [N, K] of embeddings, computed so many rows at a time."""
-    parts: Sequence[Tensor] = [head(part) for part in torch.split(vectors, rows)]
-    logits: NDArray[np.float32] = torch.cat(list(parts)).numpy()
+def apply_head(head: nn.Module, vectors: Tensor) -> NDArray[np.float32]:
+    """Logits [N, K] of embeddings, computed ROWS_AT_ONCE."""
+    parts = [head(part) for part in torch.split(vectors, ROWS_AT_ONCE)]
+    logits: NDArray[np.float32] = torch.cat(parts).numpy()
     return logits

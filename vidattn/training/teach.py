@@ -354,7 +354,6 @@ def teach_events(
     *,
     data_root: Path | None = None,
     runtime: Runtime = Runtime(),
-    cache: EmbeddingCache | None = None,
 ) -> Iterator[TeachEvent]:
     """Teach a model the classes of labeled videos; the last event is Taught.
 
@@ -373,7 +372,7 @@ def teach_events(
     for text in (*dataset.warnings, *warn_of_areas(dataset, backbone.clip)):
         yield TeachNote(text, warning=True)
     with Prefetcher() as opening:
-        for event in lesson.run(opening, EmbeddingCache() if cache is None else cache):
+        for event in lesson.run(opening, EmbeddingCache()):
             yield _saved(event, output) if isinstance(event, Taught) and output else event
 
 

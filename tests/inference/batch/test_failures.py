@@ -1,4 +1,4 @@
-"""The list of failures, and failures where others have placed links under the names of our files."""
+"""The list of failures, and folders in which others have placed links under our names."""
 
 from __future__ import annotations
 

@@ -110,22 +110,19 @@ class Worker:
 
     def do(self, path: str, again: bool) -> Reply:
         """Write the results of a path. again: resume the work of a worker that died."""
+        from vidattn.inference.batch.segment import segment_inputs
+
         events: list[BatchEvent] = []
         skip = self._job.skip_existing or again
         job = replace(self._job, paths=(path,), skip_existing=skip)
+        assert self._classifier is not None
         try:
-            for event in self._events(job):
+            for event in segment_inputs(job, self._classifier, self._options, self._opening):
                 if not isinstance(event, LOCAL):
                     events.append(event)
         except VidattnError as error:
             return Reply(events, error)
         return Reply(events)
-
-    def _events(self, job: BatchJob) -> BatchEvents:
-        from vidattn.inference.batch.segment import segment_inputs
-
-        assert self._classifier is not None
-        yield from segment_inputs(job, self._classifier, self._options, self._opening)
 
     def _digest(self, roi: str) -> str:
         """Of all that the results of an area depend on."""
@@ -245,7 +242,8 @@ class WorkerPool:
                     f"no Ray worker has come up in {silence:.0f} s", hint="see: ray status"
                 )
             while self._queue and self._idle:
-                self._assign(self._idle.pop(), self._queue.popleft())
+                worker, path = self._idle.pop(), self._queue.popleft()
+                self._busy[worker.do.remote(path, self._deaths[path] > 0)] = worker, path
             if not self._queue and all(path is None for _, path in self._busy.values()):
                 return
 
@@ -255,9 +253,6 @@ class WorkerPool:
         )
         worker = actor.remote(*self._worker, os.getcwd())  # noqa: PTH109
         self._busy[worker.begin.remote()] = worker, None
-
-    def _assign(self, worker: Any, path: str) -> None:
-        self._busy[worker.do.remote(path, self._deaths[path] > 0)] = worker, path
 
     def _receive(self, ref: Any) -> Iterator[BatchEvent]:
         """Take the reply of a worker, or notice its death."""

@@ -11,6 +11,7 @@ from vidattn.errors import OutputPathError
 from vidattn.inference.batch.events import Note, ProgressStep
 from vidattn.inference.batch.outputs import MP4, OutputFiles
 from vidattn.io.files import exists
+from vidattn.io.text import count_noun
 from vidattn.output.video.annotate import (
     TOLERANCE,
     FileMade,
@@ -97,5 +98,7 @@ def _describe_excerpts(files: list[FileMade], folder: Path) -> str:
         words.append(f"{copied} copied, edges up to {TOLERANCE:g} s off")
     if copied < len(files):
         words.append(f"{len(files) - copied} encoded anew, exact to the frame")
-    count = "1 excerpt" if len(files) == 1 else f"{len(files)} excerpts"
-    return f"wrote {count} to {folder}" + f" ({'; '.join(words)})" * bool(words)
+    return (
+        f"wrote {count_noun(len(files), 'excerpt')} to {folder}"
+        + f" ({'; '.join(words)})" * bool(words)
+    )
