@@ -188,6 +188,26 @@ def test_flow_tells_what_moves_which_way(model: Path, tmp_path: Path) -> None:
     assert set(again.report["heads"]) < set(taught.report["heads"])
 
 
+def test_a_video_in_which_nothing_moves_is_like_those_in_which_all_flickers(
+    model: Path, tmp_path: Path
+) -> None:
+    rows = ["path,label"]
+    for number in range(12):
+        label = ("blank", "deer")[number % 2]
+        rng = np.random.default_rng(number)
+        frames = rng.integers(90, 90 + 60, (12, 32, 48, 3)).astype(np.uint8)
+        if label == "deer":
+            for i, frame in enumerate(frames):
+                frame[4 + number : 14 + number, 2 * i : 2 * i + 12] = 250
+        encode_video(tmp_path / f"{number}.mp4", frames, rate=12)
+        rows.append(f"{number}.mp4,{label}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    options = TeachOptions(zoom="off", flow="on")
+    vidattn.teach(tmp_path / "labels.csv", tmp_path / "own", str(model), options=options)
+    still = encode_video(tmp_path / "still.mp4", np.zeros((12, 32, 48, 3), np.uint8), rate=12)
+    assert vidattn.classify(still, str(tmp_path / "own")).segments[0].label == "blank"
+
+
 def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
     folder: Path, model: Path, quick: Run, tmp_path: Path
 ) -> None:

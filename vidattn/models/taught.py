@@ -26,6 +26,9 @@ EDGE_SHARE = 0.02
 LEAST_SIDE = 1 / 6
 """Its least side, as a share of the side of the frame."""
 MARGIN = 1.2
+EVEN_MOTION = 1e-4
+"""Motion that is added to a histogram, spread evenly, in pixels a frame: what stands still is like
+noise, which has no direction, either, and not unlike all examples. Noise has a hundred times as much."""
 
 
 class TaughtModel(ClipModel):
@@ -169,7 +172,8 @@ class PooledTokens(nn.Module):
         means = torch.cat(parts, dim=1)
         if not self.counts:
             return means
-        return (means / means.sum(1, keepdim=True).clamp(min=1e-6)).sqrt()
+        means = means + EVEN_MOTION / self.width
+        return (means / means.sum(1, keepdim=True)).sqrt()
 
     def _pool(self, pieces: Tensor, level: int) -> list[Tensor]:
         if level:
