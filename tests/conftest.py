@@ -103,7 +103,7 @@ class KeptDecoders(ProcessPool):
 
 
 DECODERS = KeptDecoders()
-OWN_DECODERS = {f"video/test_{name}.py" for name in ("budget", "client", "pool", "sandbox")}
+OWN_DECODERS = {f"video/test_{name}.py" for name in ("client", "pool", "sandbox")}
 """Files of tests, each of which starts its own decoders, as they are what is tested."""
 
 

@@ -3,17 +3,25 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from vidattn import weights
 from vidattn.config import StamConfig, TimeSformerConfig, labels
+from vidattn.config.recipes import find_recipe
+from vidattn.data.motion.camera import LABELS
+from vidattn.data.motion.dataset import validation_samples
 from vidattn.errors import DataError, WeightsError
+from vidattn.evaluation.classification import measure
+from vidattn.evaluation.dataset import predict_logits
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights import catalog, download, key_maps, loading, model_card
 from vidattn.weights.catalog import CATALOG
 from vidattn.weights.conv_keys import LAYOUTS
+from vidattn.weights.loading import BUNDLED_FOLDER, load
+from vidattn.weights.safetensors_file import read_header
 
 
 def put(url: str, model: TimeSformer, layout: str) -> Path:
@@ -279,3 +287,23 @@ def test_paths_are_not_names(
     assert weights.load(Path("motion-tiny")).card.name == "motion-tiny"
     with pytest.raises(WeightsError):
         weights.load(Path("timesformer-k400"))
+
+
+FILE = BUNDLED_FOLDER / "motion-tiny.safetensors"
+
+
+def test_it_says_how_it_was_trained() -> None:
+    header = read_header(FILE)
+    assert (header.labels, header.license) == (LABELS, "Apache-2.0")
+    assert header.clip == find_recipe("motion-tiny").clip
+    assert header.model == find_recipe("motion-tiny").model
+    assert FILE.stat().st_size < 8_000_000
+
+
+@pytest.mark.slow
+def test_it_classifies_nine_of_ten_validation_clips() -> None:
+    classifier = load("motion-tiny")
+    samples = validation_samples(classifier.clip, 300, seed=7)
+    metrics = measure(*predict_logits(classifier.model, samples))
+    assert metrics.top1 > 0.9
+    assert np.diagonal(metrics.confusion).min() > 20

@@ -19,8 +19,7 @@ from typing import Any
 from vidattn.io.json import dumps
 from vidattn.output.text import format_clock
 from vidattn.timeline import Timeline
-from vidattn.timeline.actogram import Actogram, part_time
-from vidattn.timeline.budget import BudgetSum
+from vidattn.timeline.budget import Actogram, BudgetSum, part_time
 from vidattn.timeline.quantize import unpack_scores
 from vidattn.timeline.wall_clock import wall_time
 
@@ -219,5 +218,5 @@ def actogram_rows(actogram: Actogram) -> Iterator[Cells]:
             share = f"{100 * seconds / seen:.3f}" if seen else None
             yield [
                 *(date, part_time(number), part_time(number + 1), f"{seen:.3f}"),
-                *(escape_cell(label), begun.get(label, 0), f"{seconds:.3f}", share),
+                *(escape_cell(label), int(begun.get(label, 0)), f"{seconds:.3f}", share),
             ]

@@ -17,7 +17,7 @@ from vidattn.io.files import read_file, reading
 from vidattn.io.json import dumps, dumps_pretty
 from vidattn.timeline.document import build_document, parse_document
 from vidattn.timeline.labeled import LabeledTimeline
-from vidattn.timeline.palette import NONE, colors_of, label_weights
+from vidattn.timeline.palette import NONE, label_colors
 
 MOST_NAMED = 4
 """Segments in the second line of `repr`."""
@@ -45,7 +45,7 @@ class Timeline(LabeledTimeline):
 
     def _repr_html_(self) -> str:
         """HTML: the segments as a strip of colors, with the name and share of each label below."""
-        colors = colors_of(self.labels, label_weights(self))
+        colors = label_colors(self)
         part, scale = self.part, 100 / self.part.duration
         ids = {label: k for k, label in enumerate(self.labels)}
         spans = "".join(

@@ -80,9 +80,7 @@ class TimelineValues:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         _check_values(self)
-        apart = self.task == "classify" and str(self.settings.pool).startswith(("max", "top"))
-        shape = len(self.windows), len(self.labels)
-        _check_scores(self.scores, shape, apart=apart, several=self.several)
+        _check_scores(self)
 
     @property
     def several(self) -> bool:
@@ -133,23 +131,22 @@ def _check_values(timeline: TimelineValues) -> None:
         raise ValueError(f"a classification has one window, got {len(windows)}")
 
 
-def _check_scores(
-    scores: Scores, shape: tuple[int, int], *, apart: bool, several: bool = False
-) -> None:
+def _check_scores(timeline: TimelineValues) -> None:
     """Raise ValueError for scores that are no probabilities.
 
-    apart: whether the labels were pooled each for itself, so that sums may exceed 1; several:
-    whether each has a probability of its own, so that sums are free.
+    Sums may exceed 1 where the labels were pooled each for itself, and are free where each has a
+    probability of its own.
     """
-    windows, labels = shape
-    if scores.shape != shape:
+    scores, windows, labels = timeline.scores, len(timeline.windows), len(timeline.labels)
+    if scores.shape != (windows, labels):
         raise ValueError(f"scores must be [{windows} windows, {labels} labels], got {scores.shape}")
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
     tolerance = 1e-3 + 1e-5 * labels  # scores are saved with 5 digits each
     sums = scores.sum(axis=1, dtype=np.float64)
-    off = np.maximum(1 - sums, scores.max(axis=1, initial=0) - 1) if apart else np.abs(sums - 1)
-    if several:
-        off = scores.max(axis=1, initial=0) - 1
+    above = scores.max(axis=1, initial=0) - 1
+    apart = timeline.task == "classify" and str(timeline.settings.pool).startswith(("max", "top"))
+    off = np.maximum(1 - sums, above) if apart else np.abs(sums - 1)
+    off = above if timeline.several else off
     if (scores < 0).any() or (off > tolerance).any():
         raise ValueError("scores must be probabilities: at least 0, and every row sums to 1")

@@ -38,8 +38,7 @@ from vidattn.output.tables import (
     table_columns,
     table_rows,
 )
-from vidattn.timeline.actogram import Actogram, day_parts
-from vidattn.timeline.budget import BudgetSum, Observation
+from vidattn.timeline.budget import Actogram, BudgetSum, Observation, day_parts
 
 INTERVAL = 10.0
 """Least seconds between two writes of a file while a run goes."""

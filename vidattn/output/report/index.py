@@ -13,8 +13,7 @@ from vidattn.output.report.assets import reveal
 from vidattn.output.report.layout import Drawing, Link, Section, ShareBar, render_page
 from vidattn.output.text import format_time
 from vidattn.timeline import Timeline
-from vidattn.timeline.actogram import clock_of, split_days
-from vidattn.timeline.budget import LabelBudget, Observation, time_budget
+from vidattn.timeline.budget import LabelBudget, Observation, clock_of, split_days, time_budget
 from vidattn.timeline.palette import color_slots
 from vidattn.timeline.segments import BACKGROUND, covered_spans
 
