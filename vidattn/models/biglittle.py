@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import BigLittleConfig
 from vidattn.models.conv2d import ConvNorm2d, FrameNet
@@ -147,8 +146,6 @@ class BigLittle(FrameNet):
     def __init__(self, config: BigLittleConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
-        """Whether the backward pass recomputes every stage instead of storing its activations."""
         width, (*blocks, last) = config.width, config.blocks
         widths = [width, *(EXPANSION * width * 2**i for i in range(4))]
         self.stem = PairStem(width)
@@ -171,9 +168,8 @@ class BigLittle(FrameNet):
         """clips: [B, 3, T, H, W]. Returns features of the pairs of frames [B, T / 2, D]."""
         frames = clips.shape[2]
         x = self.stem(rearrange(clips, "b c t h w -> (b t) c h w"), frames)
-        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for stage in self.stages:
-            x = checkpoint(stage, x, frames, use_reentrant=False) if recompute else stage(x, frames)
+            x = self.run_block(stage, x, frames)
         x = x[1::2]
         for block in self.last:
             x = block(x, frames // 2)

@@ -18,10 +18,9 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import Conv2dConfig
-from vidattn.models.layers import BatchNorm, NonLocal, RngDropout
+from vidattn.models.layers import BatchNorm, BlockModel, NonLocal, RngDropout
 
 EXPANSION = 4  # of a bottleneck
 SHIFTED = 8  # one channel in eight looks ahead, one in eight back
@@ -239,7 +238,7 @@ NON_LOCAL = ((1, 0), (1, 2), (2, 0), (2, 2), (2, 4))
 """Stage and block, from 0, behind which a non-local block follows (official code of TSM)."""
 
 
-class FrameNet(nn.Module, ABC):
+class FrameNet(BlockModel, ABC):
     """A net of frames, or of pairs of them, that averages their logits."""
 
     drop: RngDropout
@@ -270,8 +269,6 @@ class FrameResNet(FrameNet):
     def __init__(self, config: Conv2dConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
-        """Whether the backward pass recomputes every block instead of storing its activations."""
         net = NETS[config.net]
         self.stem = ConvNorm2d(3, config.width, 7, 2)
         self.pool = nn.MaxPool2d(3, 2, 1)
@@ -306,13 +303,11 @@ class FrameResNet(FrameNet):
         """clips: [B, 3, T, H, W]. Returns features of the frames [B, T, D]."""
         frames = clips.shape[2]
         x = self.pool(self.stem(rearrange(clips, "b c t h w -> (b t) c h w")).relu())
-        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for stage in range(4):
             if stage == 2 and self.squeeze is not None:
                 x = self.squeeze(x, frames)
             for block in self.blocks(stage):
-                run = (x, frames)
-                x = checkpoint(block, *run, use_reentrant=False) if recompute else block(*run)
+                x = self.run_block(block, x, frames)
         features: Tensor = rearrange(x.mean((2, 3)), "(b t) d -> b t d", t=frames)
         return features
 

@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import Conv3dConfig
-from vidattn.models.layers import BatchNorm, NonLocal, RngDropout
+from vidattn.models.layers import BatchNorm, BlockModel, NonLocal, RngDropout
 
 FAST_SHARE = 8
 """The fast pathway has an eighth of the slow one's channels."""
@@ -178,14 +177,12 @@ NETS = {
 }
 
 
-class ResNet3d(nn.Module):
+class ResNet3d(BlockModel):
     """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's."""
 
     def __init__(self, config: Conv3dConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
-        """Whether the backward pass recomputes every block instead of storing its activations."""
         net = NETS[config.net]
         self.stems = nn.ModuleList(
             net.stem(config.stem // path.share, path.stem_kernel, config.stem_step)
@@ -238,9 +235,8 @@ class ResNet3d(nn.Module):
         return maps
 
     def _run(self, blocks: nn.Module, x: Tensor) -> Tensor:
-        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in blocks.children():
-            x = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
+            x = self.run_block(block, x)
         return x
 
     def embeddings(self, clips: Tensor) -> Tensor:

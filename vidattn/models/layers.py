@@ -10,9 +10,23 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
-class ClipModel(nn.Module, ABC):
+class BlockModel(nn.Module):
+    """A model whose blocks may keep no activations for the backward pass."""
+
+    activation_checkpointing = False
+    """Whether the backward pass recomputes every block instead of storing its activations."""
+
+    def run_block(self, block: nn.Module, *given: Any) -> Any:
+        """The output of a block."""
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, *given, use_reentrant=False)
+        return block(*given)
+
+
+class ClipModel(BlockModel, ABC):
     """A model whose logits are `head` of `embeddings` of the tokens from `encode_frames`.
 
     Overlapping clips share the work of `encode_frames` (`vidattn.models.flops.count_frame_macs`):

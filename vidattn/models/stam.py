@@ -7,13 +7,13 @@ within frames only below the top, and a post-norm transformer over time with ReL
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import BackboneStamConfig, StamConfig
 from vidattn.errors import RecipeError
@@ -122,8 +122,6 @@ class Stam(OverTime):
     def __init__(self, config: StamConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
-        """Whether the backward pass recomputes every block instead of storing its activations."""
         width, side = config.width, config.size // config.patch
         self.patch = nn.Conv2d(3, width, config.patch, config.patch)
         self.cls = nn.Parameter(torch.zeros(width))
@@ -150,12 +148,8 @@ class Stam(OverTime):
         """frames: float [N, 3, H, W], H and W multiples of the patch. Returns tokens [N, D]."""
         cls, x = self.embed_patches(frames)
         x = torch.cat([cls[:, None], rearrange(x, "n h w d -> n (h w) d")], dim=1)
-        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
-            if recompute:
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = apply_in_chunks(block, x)
+            x = apply_in_chunks(partial(self.run_block, block), x)
         tokens: Tensor = self.norm(x[:, 0])
         return tokens
 
@@ -183,14 +177,13 @@ def init_weights(
 class BackboneStam(OverTime):
     """Clips [B, 3, T, H, W] to logits [B, K]. T may differ from the config's.
 
-    Overlapping windows share the backbone's work on their frames, by far most of it.
+    Overlapping windows share the backbone's work on their frames, by far most of it. A backbone
+    keeps its activations.
     """
 
     def __init__(self, config: BackboneStamConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
-        """Without effect: a backbone keeps its activations."""
         self.backbone = build_backbone(config.backbone, config.size)
         width = count_features(self.backbone)
         if width % config.time_heads:

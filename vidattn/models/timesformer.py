@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
@@ -252,8 +251,6 @@ class TimeSformer(ClipModel):
     def __init__(self, config: TimeSformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
-        """Whether the backward pass recomputes every block instead of storing its activations."""
         self.space_only = config.attention == "space"
         """Whether frames stay independent until their class tokens are averaged."""
         side = config.size // config.patch
@@ -284,9 +281,8 @@ class TimeSformer(ClipModel):
     def run_blocks(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Run patches [B, T, h, w, D] and a class token through all blocks: [B, D], same shape."""
         cls, x = self.add_class_token(x)
-        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
-            cls, x = checkpoint(block, cls, x, use_reentrant=False) if recompute else block(cls, x)
+            cls, x = self.run_block(block, cls, x)
         return cls, x
 
     def add_class_token(self, x: Tensor) -> tuple[Tensor, Tensor]:
