@@ -28,7 +28,8 @@ LEAST_SIDE = 1 / 6
 MARGIN = 1.2
 EVEN_MOTION = 1e-4
 """Motion that is added to a histogram, spread evenly, in pixels a frame: what stands still is like
-noise, which has no direction, either, and not unlike all examples. Noise has a hundred times as much."""
+noise, which has no direction, either, and not unlike all examples. Noise has a hundred times as
+much."""
 
 
 class TaughtModel(ClipModel):
