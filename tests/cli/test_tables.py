@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -257,3 +258,11 @@ def test_areas_of_one_picture_have_rows_of_their_own(
     assert groups == {"left", "right"}
     quick("timeline", "out", "--table", "again.csv")
     assert rows(tmp_path / "again.csv") == found
+    for form in ("csv", "jsonl"):
+        quick("timeline", "out", "-f", form, "-o", ".")
+        left, right = (tmp_path / f"out/a.{area}.vidattn.{form}" for area in ("left", "right"))
+        both = right.read_text().splitlines(keepends=True)[form == "csv" :]
+        (tmp_path / f"both.{form}").write_text("".join([left.read_text(), *both]))
+        shown = quick("compare", f"both.{form}", "out", "--differences").stdout
+        agreed = r"\(area (\w+)\) and .*: 100.0 % of the time agrees"
+        assert re.findall(agreed, shown) == ["left", "right"]

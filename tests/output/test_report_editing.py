@@ -15,10 +15,11 @@ from tests.output.chromium import FOUND, Page
 from tests.output.test_report_browser import SETTLED, expected, labels, read_spans, timeline
 from vidattn import output
 from vidattn.cli.app import app
+from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.csv_list import open_table
 from vidattn.timeline import Timeline
 from vidattn.timeline.budget import Observation, time_budget
-from vidattn.types import Window
+from vidattn.types import Settings, Window
 
 pytestmark = pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 
@@ -209,6 +210,13 @@ def test_saved_labels_are_ground_truth_and_training_data(page: Page, tmp_path: P
     done = CliRunner().invoke(app, ["compare", str(saved), str(walk_json), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["frame_accuracy"] == 0.75  # a second of four was corrected
+
+
+def test_saved_labels_name_the_area_that_they_are_of(page: Page, tmp_path: Path) -> None:
+    opened(page, tmp_path, settings=Settings(roi="left"))
+    saved = page.save("#save-csv", tmp_path / "walk.vidattn.labels.csv")
+    assert saved.read_text().splitlines()[0] == "path,start,end,label,score,roi"
+    assert [list(video.areas) for video in read_ground_truth(saved).videos] == [["left"]]
 
 
 def test_where_labels_overlap_an_edit_leaves_the_others_alone(page: Page, tmp_path: Path) -> None:

@@ -69,24 +69,27 @@ def json(timeline: Timeline) -> str:
 
 def jsonl(timeline: Timeline) -> str:
     """One JSON object per line and segment: the columns of the CSV and the alternatives."""
-    rows = timeline.to_dict()["segments"]
-    return "".join(dumps({"path": timeline.source, **row}) + "\n" for row in rows)
+    rows, roi = timeline.to_dict()["segments"], timeline.settings.roi
+    area = {"roi": roi} if roi else {}
+    return "".join(dumps({"path": timeline.source, **row, **area}) + "\n" for row in rows)
 
 
 def csv(timeline: Timeline) -> str:
     """One row per segment under the header COLUMNS; times in seconds, empty if unknown.
 
-    WALL_COLUMNS follow where it is known when the video was recorded.
+    WALL_COLUMNS follow where it is known when the video was recorded, and `roi` where the segments
+    are of an area.
     """
-    timed = timeline.settings.start_time is not None
-    rows = [",".join((*COLUMNS, *WALL_COLUMNS * timed)) + "\n"]
+    timed, roi = timeline.settings.start_time is not None, timeline.settings.roi
+    area = [escape_cell(roi)] if roi else []
+    rows = [",".join((*COLUMNS, *WALL_COLUMNS * timed, *["roi"] * len(area))) + "\n"]
     for s in timeline.segments:
         start, end = (f"{t:.3f}" for t in (s.window.start, s.window.stop))
         path, label = escape_cell(timeline.source), escape_cell(s.label)
         frames = s.start_frame, s.end_frame
         cells = (path, start, end, *frames, label, s.label_id, f"{s.score:.5f}")
         wall = (wall_time(timeline, t) for t in (s.window.start, s.window.stop))
-        rows.append(csv_row((*cells, *wall) if timed else cells))
+        rows.append(csv_row((*cells, *(wall if timed else ()), *area)))
     return "".join(rows)
 
 

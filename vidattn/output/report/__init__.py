@@ -113,6 +113,7 @@ def _page_data(
     return {
         "name": reveal(PurePath(timeline.source).name) or "video",
         "video": quote(video.encode("utf-8", "surrogateescape"), safe="/"),
+        "roi": settings.get("roi", ""),
         "duration": document["input"]["duration"],
         "part": coverage["part"],
         "task": timeline.task,

@@ -101,7 +101,7 @@
 
   /** Downloads the segments but background, for `vidattn compare`, `eval` and `train`. */
   function save(format) {
-    const rows = state.segments.filter((s) => s.label !== NO_LABEL).map((s) => ({ ...s, name: names[s.label] }));
+    const rows = state.segments.filter((s) => s.label !== NO_LABEL).map((s) => ({ ...s, name: names[s.label], roi: data.roi }));
     const path = decodeURIComponent(data.video);
     Save.download(Dom.jsonName(data.name).replace(/json$/, `${format === "csv" ? "labels" : "segments"}.${format}`), Save[format](path, rows, duration));
   }
