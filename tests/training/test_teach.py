@@ -203,7 +203,9 @@ def test_a_video_in_which_nothing_moves_is_like_those_in_which_all_flickers(
         rows.append(f"{number}.mp4,{label}")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     options = TeachOptions(zoom="off", flow="on")
-    vidattn.teach(tmp_path / "labels.csv", tmp_path / "own", str(model), options=options)
+    taught = vidattn.teach(tmp_path / "labels.csv", tmp_path / "own", str(model), options=options)
+    assert taught.metrics.values["mean_class"] == 1.0
+    assert taught.report["twice_as_many"]["interval"] == [None, None], "no more can be right"
     still = encode_video(tmp_path / "still.mp4", np.zeros((12, 32, 48, 3), np.uint8), rate=12)
     assert vidattn.classify(still, str(tmp_path / "own")).segments[0].label == "blank"
 

@@ -319,13 +319,19 @@ class Lesson:
 
 
 def _gains(verdict: CrossValidation) -> dict[str, Any]:
-    """What half of the examples cost, as an estimate of what twice as many would bring."""
+    """What half of the examples cost, as an estimate of what twice as many would bring: at most
+    what is missing to 1; without an interval if nothing is."""
     name = "map" if verdict.thresholds else "mean_class"
-    each = verdict.metrics.f1 - verdict.half.f1
+    f1, value = verdict.metrics.f1, verdict.metrics.values[name]
+    missing = 1 - value
+    each = np.minimum(f1 - verdict.half.f1, 1 - f1)
     order = np.argsort(-np.nan_to_num(each, nan=-1.0))
     rows = {verdict.metrics.labels[k]: round(float(each[k]), 4) for k in order if each[k] >= GAIN}
-    total = verdict.metrics.values[name] - verdict.half.values[name]
-    ends = [None if np.isnan(end) else round(float(end), 4) for end in verdict.gain_interval]
+    total = min(value - verdict.half.values[name], missing)
+    ends = [
+        None if np.isnan(end) or not missing else round(min(float(end), missing), 4)
+        for end in verdict.gain_interval
+    ]
     return {"metric": name, "gain": round(float(total), 4), "interval": ends, "f1_of": rows}
 
 
