@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,11 @@ class Source:
     pixels: tuple[RGB, RGB]
     """Mean and standard deviation of frames in [0, 1]."""
     averaging: Averaging
-    changes: Mapping[str, Any]
+    changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the network that differ from the official code's."""
 
 
-PYSLOWFAST = Source("PySlowFast", "Apache-2.0", GRAY, "probability", {})
+PYSLOWFAST = Source("PySlowFast", "Apache-2.0", GRAY, "probability")
 PYTORCHVIDEO = Source("PyTorchVideo", "Apache-2.0", GRAY, "probability", {"readout": "logit"})
 MMACTION_POOLED = Source("mmaction2", "Apache-2.0", MMACTION, "probability", {"readout": "pooled"})
 SOURCES = {
@@ -70,12 +70,12 @@ SOURCES = {
     "mmaction2-i3d": replace(
         MMACTION_POOLED, changes={"readout": "pooled", "stem_step": 2, "frames": 32}
     ),
-    "tsm": Source("TSM", "MIT", IMAGENET, "logit", {}),
+    "tsm": Source("TSM", "MIT", IMAGENET, "logit"),
     "tsm-nl": Source("TSM", "MIT", IMAGENET, "logit", {"non_local": True}),
-    "msnet": Source("MotionSqueeze", "BSD-2-Clause", IMAGENET, "logit", {}),
-    "tea": Source("TEA", "", IMAGENET, "logit", {}),
-    "stm": Source("STM", "", IMAGENET, "logit", {}),
-    "blvnet": Source("bLVNet-TAM", "Apache-2.0", IMAGENET, "logit", {}),
+    "msnet": Source("MotionSqueeze", "BSD-2-Clause", IMAGENET, "logit"),
+    "tea": Source("TEA", "", IMAGENET, "logit"),
+    "stm": Source("STM", "", IMAGENET, "logit"),
+    "blvnet": Source("bLVNet-TAM", "Apache-2.0", IMAGENET, "logit"),
 }
 RATES = {
     ("i3d", 8): 8, ("i3d", 32): 2, ("slowfast", 32): 2, ("slowfast", 64): 2,

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vidattn.config import Averaging, ClipConfig, StamConfig, TimeSformerConfig, labels
+from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig, labels
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import exists
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import conv_checkpoints, hf_folder, key_maps, torch_checkpoint
+from vidattn.weights.catalog import BGR
+from vidattn.weights.conv_checkpoints import GRAY, SSV2, Source
 from vidattn.weights.safetensors_file import (
     Manifest,
     build_classifier,
@@ -32,31 +34,18 @@ from vidattn.weights.safetensors_file import (
 )
 from vidattn.weights.snapshot import snapshot_file
 
-
-@dataclass(frozen=True)
-class Family:
-    """The properties shared by all checkpoints of a family."""
-
-    title: str
-    mean: float
-    std: float
-    averaging: Averaging
-    license: str
-    """Of its published weights; a file may hold others."""
-
-
 FAMILIES = {
-    "official": Family("official TimeSformer", 0.45, 0.225, "logit", "CC-BY-NC-4.0"),
-    "mmaction2": Family("mmaction2", 0.5, 0.5, "probability", "Apache-2.0"),
-    "hf": Family("Hugging Face", 0.45, 0.225, "logit", ""),
+    "official": Source("official TimeSformer", "CC-BY-NC-4.0", GRAY, "logit"),
+    "mmaction2": Source("mmaction2", "Apache-2.0", ((0.5,) * 3, (0.5,) * 3), "probability"),
+    "hf": Source("Hugging Face", "", GRAY, "logit"),
 }
+"""The license is that of published weights; a file may hold others."""
 
 MANIFEST_KEY = "vidattn"
 """The entry of an exported file with our manifest."""
-SSV2, HOWTO100M = 174, 1059
-"""Numbers of classes by which two datasets are recognized."""
+HOWTO100M = 1059
+"""The number of classes by which it is recognized."""
 STAM_LICENSE = "published weights of this family are Apache-2.0"
-BGR = "frames are fed as BGR, as the official code trained Something-Something"
 
 RATES = {8: 32, 16: 16, 32: 32, 64: 32, 96: 4}
 """Frames of a published model, and its frame step at 30 fps (8x32, 16x16, 96x4)."""
@@ -87,7 +76,7 @@ def load_checkpoint(path: Path) -> Classifier:
     """
     with snapshot_file(path) as file:
         state, content = torch_checkpoint.read_checkpoint(file)
-    layout = "stam" if key_maps.is_stam(state) else key_maps.recognize(state)
+    layout = key_maps.recognize(state)
     network = conv_checkpoints.recognize(state)
     if layout is None and network is not None:
         classifier = conv_checkpoints.load_convolutional(state, network, path)
@@ -142,8 +131,8 @@ def _load_timesformer(
         step_seconds=step,
         short_side=config.size,
         crop=config.size,
-        mean=(family.mean,) * 3,
-        std=(family.std,) * 3,
+        mean=family.pixels[0],
+        std=family.pixels[1],
         channels="bgr" if bgr else "rgb",
         train_sampling="bins" if config.classes == SSV2 else "dense",
     )

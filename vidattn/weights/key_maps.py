@@ -181,9 +181,9 @@ def to_ours(
 
 
 def recognize(state: Mapping[str, object]) -> str | None:
-    """The layout of a state dict, out of LAYOUTS, by its keys; None for any other."""
-    if "aggregate.cls_token" in state:  # STAM, whose spatial part has the official names
-        return None
+    """The layout of a state dict by its keys, out of LAYOUTS, or "stam"; None for any other."""
+    if "aggregate.cls_token" in state:  # its spatial part has the official names
+        return "stam" if "patch_embed.proj.weight" in state else None
     for layout in LAYOUTS:
         if all(key in state for key in _marks(layout).values()):
             return layout
@@ -250,11 +250,6 @@ def _side_of(pos: Tensor) -> int:
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     return len({m[1] for key in state if (m := re.match(pattern, key))})
-
-
-def is_stam(state: Mapping[str, object]) -> bool:
-    """Whether a state dict has STAM's keys."""
-    return {"aggregate.cls_token", "patch_embed.proj.weight"} <= state.keys()
 
 
 def infer_stam_config(state: Mapping[str, Tensor], path: Path) -> StamConfig:
