@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.timeline.decoding import NOTHING, Decoding
+from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.quantize import round_scores
 from vidattn.timeline.segments import (
@@ -27,7 +27,6 @@ from vidattn.timeline.segments import (
 from vidattn.timeline.several import (
     EVEN_ODDS,
     add_background,
-    find_tracks,
     hold_by_rule,
     merge_track,
     pair_with_absence,
@@ -100,18 +99,20 @@ class LabeledTimeline(TimelineValues):
 
     def _find_tracks(self, decoding: Decoding) -> tuple[Segment, ...]:
         """The segments of labels that may hold at once."""
-
-        def find_track(k: int, least: float) -> Iterable[Segment]:
-            if decoding.uses_all_windows:
-                return self._likely_track(k, least)
-            cells, scores = self.cells, self.cell_scores[:, k]
-            path = np.where(hold_by_rule(scores, least, cells, decoding), 0, NOTHING)
-            given = scores, self.labels[k], least, decoding, self.cell_frames, path
-            return merge_track(cells, *given)
-
-        found = find_tracks(self._thresholds, find_track)
+        tracks = [self._find_track(k, one, decoding) for k, one in enumerate(self._thresholds)]
+        pairs = ((k, one) for k, track in enumerate(tracks) for one in track)
+        found = [replace(one, label_id=k) for k, one in pairs if one.label_id is not None]
         given = self.cells, self.cell_scores, self.labels, self.cell_frames
         return add_background(found, *given)
+
+    def _find_track(self, k: int, least: float, decoding: Decoding) -> tuple[Segment, ...]:
+        """The segments of one of several labels, background included. least: its threshold."""
+        if decoding.uses_all_windows:
+            return self._likely_track(k, least)
+        cells, scores = self.cells, self.cell_scores[:, k]
+        holds = hold_by_rule(scores, least, cells, decoding)
+        given = scores, self.labels[k], least, decoding, self.cell_frames, holds
+        return merge_track(cells, *given)
 
     def _likely_track(self, k: int, least: float) -> tuple[Segment, ...]:
         """The segments of one of several labels, from all windows at once."""
@@ -120,7 +121,7 @@ class LabeledTimeline(TimelineValues):
             return ()
         model = PathModel(self._spans, pair_with_absence(scores, least), self.cells, fps, cuts)
         path = self._place_path(model.path(self.decoding.switch_cost))
-        frames, holds = self._move_frames(path.cells), np.where(path.labels == 0, 0, NOTHING)
+        frames, holds = self._move_frames(path.cells), path.labels == 0
         given = self.cell_scores[:, k], self.labels[k], least, self.decoding, frames, holds
         segments = merge_track(path.cells, *given)
         return add_confidence(segments, path, model.posteriors(path)[:, :1], self._spans)

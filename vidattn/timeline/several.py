@@ -8,7 +8,7 @@ different labels may; time in which none holds is background.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -31,21 +31,6 @@ from vidattn.types import Window
 Floats = NDArray[np.float64]
 EVEN_ODDS = 0.5
 """The threshold of a label without one of its own."""
-
-
-def find_tracks(
-    thresholds: Sequence[float], find_track: Callable[[int, float], Iterable[Segment]]
-) -> list[Segment]:
-    """The segments of all labels, without those of background.
-
-    thresholds: of the labels. find_track: gives the segments of a label, by its id and threshold.
-    """
-    return [
-        replace(one, label_id=k)
-        for k, least in enumerate(thresholds)
-        for one in find_track(k, least)
-        if one.label_id is not None
-    ]
 
 
 def add_background(
@@ -125,13 +110,14 @@ def merge_track(
     least: float,
     decoding: Decoding,
     cell_frames: Sequence[tuple[int, int]] | None,
-    path: Labels,
+    holds: NDArray[np.bool_],
 ) -> tuple[Segment, ...]:
     """The segments of one label with scores [cells], background included.
 
-    cells, cell_frames: as of `merge_cells`. least: the threshold. path: 0 in cells that hold the
-    label, -1 in others.
+    cells, cell_frames: as of `merge_cells`. least: the threshold. holds: whether each cell holds
+    the label.
     """
+    path = np.where(holds, 0, NOTHING)
     rule = replace(decoding, threshold=least, leave=None, smooth="none")
     return merge_cells(cells, scores[:, None], (label,), rule, cell_frames, path)
 
