@@ -4,10 +4,12 @@ import math
 import pickle
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import vidattn
@@ -15,6 +17,8 @@ from vidattn.config.run_options import BatchOptions, EvalViews
 from vidattn.data.windowing import Windowing
 from vidattn.errors import UsageError
 from vidattn.inference.arguments import BatchKeywords, EvalKeywords, Keywords, RuntimeKeywords
+from vidattn.inference.batch.classify import ClassifyKeywords
+from vidattn.inference.batch.options import ClassifyOptions
 
 
 def test_the_keywords_are_the_fields_of_the_settings() -> None:
@@ -23,6 +27,9 @@ def test_the_keywords_are_the_fields_of_the_settings() -> None:
     }
     assert set(Keywords.__annotations__) == names
     assert set(BatchKeywords.__annotations__) == {f.name for f in fields(BatchOptions)}
+    options = {f.name for f in fields(ClassifyOptions)} | set(RuntimeKeywords.__annotations__)
+    batch = set(BatchKeywords.__annotations__)
+    assert set(ClassifyKeywords.__annotations__) == options | batch
     assert set(EvalKeywords.__annotations__) == {f.name for f in fields(EvalViews)}
     assert set(RuntimeKeywords.__annotations__) == {f.name for f in fields(vidattn.Runtime)}
 
@@ -87,3 +94,63 @@ def test_a_traceback_shows_the_hint(video: Path, model: Path, monkeypatch: Any) 
         timeline.to_frame()
     shown = "".join(traceback.format_exception(pickle.loads(pickle.dumps(caught.value))))
     assert shown.endswith("UsageError: to_frame needs pandas\nhint: pip install pandas\n")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"precision": "fp16"}, "precision: expected one of auto, fp32, bf16, int8, got 'fp16'"),
+        ({"compile": "no"}, "compile: expected true or false, got 'no'"),
+        ({"threshold": "0.3"}, "threshold: expected a number, got '0.3'"),
+        ({"frames": 8.5}, "frames: expected a whole number, got 8.5"),
+        ({"frames": -5}, "a clip has at least 1 frame, got -5"),
+        ({"start": None}, "start: expected a number, got None"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_named(
+    keywords: dict[str, Any], message: str, video: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        vidattn.segment(video, "motion-tiny", **keywords)
+
+
+def test_wrong_sampling_and_views_are_refused_by_every_call(video: Path, tmp_path: Path) -> None:
+    calls: list[Callable[..., Any]] = [
+        lambda **k: vidattn.classify(video, "motion-tiny", **k),
+        lambda **k: list(vidattn.classify_many(video, "motion-tiny", tmp_path, **k)),
+        lambda **k: vidattn.evaluate("motion-tiny", tmp_path, **k),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match=r"sampling: expected one of auto, .*, got 'x'"):
+            call(sampling="x")
+        with pytest.raises(UsageError, match="expected SxT"):
+            call(views=(3, 1))
+        with pytest.raises(UsageError, match="no option 'stride'"):
+            call(stride=1.0)
+
+
+def test_many_videos_are_classified_with_plain_keywords(video: Path, tmp_path: Path) -> None:
+    settings = {"sampling": "dense", "views": "1x2", "pool": "max"}
+    events = vidattn.classify_many(video, "motion-tiny", tmp_path, **settings)  # type: ignore[arg-type]
+    (many,) = (event.timeline for event in events if isinstance(event, vidattn.Done))
+    one = vidattn.classify(video, "motion-tiny", **settings)  # type: ignore[arg-type]
+    assert (many.scores == one.scores).all()
+    assert one.settings.pool == "max"
+
+
+def test_numbers_of_numpy_are_those_of_python(video: Path) -> None:
+    plain = vidattn.segment(video, "motion-tiny", stride=1, kernel=3, threshold=0.5)
+    numpy = vidattn.segment(
+        video,
+        "motion-tiny",
+        stride=np.int64(1),  # type: ignore[arg-type]
+        kernel=np.int64(3),  # type: ignore[arg-type]
+        threshold=np.float32(0.5),  # type: ignore[arg-type]
+    )
+    assert numpy.to_json() == plain.to_json()
+
+
+@pytest.mark.parametrize("source", [None, b"movie.mp4", ["movie.mp4"]])
+def test_what_is_no_video_is_named(source: Any) -> None:
+    with pytest.raises(UsageError, match="neither the path of a video nor an open video"):
+        vidattn.segment(source, "motion-tiny")

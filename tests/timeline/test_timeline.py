@@ -361,7 +361,7 @@ def mutilated() -> list[tuple[str, str]]:
         (broken(lambda d: d["scores"]["windows"][0].__setitem__(1, -3)), "start < stop"),
         (broken(lambda d: d["scores"].update(windows=7)), "iterable"),
         (broken(lambda d: d["settings"].update(kernel=2)), "odd and at least 1"),
-        (broken(lambda d: d["settings"].update(threshold="x")), "not supported between"),
+        (broken(lambda d: d["settings"].update(threshold="x")), "expected a number"),
         (broken(lambda d: d["coverage"].update(unreadable=[[0, 1]])), "longer|shorter"),
         (broken(lambda d: d["input"].update(duration="x")), "could not convert"),
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vidattn.config.schema import ViewConfig
+from vidattn.config.serialization import check_fields
 from vidattn.errors import UsageError
 
 Strategy = Literal["ddp", "fsdp"]
@@ -32,6 +33,7 @@ class RunOptions:
     """Seconds that processes wait for one another."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.strategy == "fsdp" and self.auto_micro_batch:
             raise UsageError(
                 "--strategy fsdp cannot choose micro-batches by itself",
@@ -58,6 +60,9 @@ class BatchOptions:
     join: bool = False
     """Whether files with consecutive numbers are one recording."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class EvalViews:
@@ -70,6 +75,9 @@ class EvalViews:
     """As of `vidattn.classify`; "auto" is how the weights were trained
     (`ClipConfig.train_sampling`): dense clips, or frames spread over the video; "official" takes
     the frames that the official loaders take for such weights."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -89,3 +97,6 @@ class TeachOptions:
     balance: bool = False
     """Whether rare labels weigh more."""
     group_by: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -254,7 +254,8 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         if self.spatial not in (1, 3) or self.clips < 1:
-            hint = f"did you mean {self.clips}x{self.spatial}?" if self.clips in (1, 3) else None
+            swapped = self.clips in (1, 3) and self.spatial > 0
+            hint = f"did you mean {self.clips}x{self.spatial}?" if swapped else None
             raise RecipeError(
                 f"views {self.spatial}x{self.clips}: spatial crops are 1 or 3, clips at least 1",
                 hint=hint,

@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
 from vidattn.errors import RecipeError, UsageError
@@ -70,6 +71,23 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
     return kind(**values)
 
 
+def check_fields(options: Any) -> None:
+    """Check the fields of frozen options against their types; numbers of NumPy become Python's.
+
+    Raises UsageError that names the field, such as "frames: expected a whole number, got 8.5".
+    """
+    for name, hint in typing.get_type_hints(type(options)).items():
+        object.__setattr__(options, name, check_value(hint, getattr(options, name), name))
+
+
+def check_value(hint: Any, value: Any, name: str) -> Any:
+    """A value of the type `hint`, as by `check_fields`."""
+    try:
+        return _parse_value(hint, value, name)
+    except RecipeError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+
+
 def _suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """The known name closest to `name`, or all of them."""
     known = list(known)
@@ -81,7 +99,12 @@ def _parse_value(hint: Any, value: Any, where: str) -> Any:
     """Check `value` against a type hint; lists become the tuples the hint asks for."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if is_dataclass(hint):
-        return from_plain(typing.cast(type, hint), value, where)
+        hint = typing.cast(type, hint)
+        return value if isinstance(value, hint) else from_plain(hint, value, where)
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where}: expected names with values, got {value!r}")
+        return value
     if origin is Literal:
         if value not in args:
             raise RecipeError(
@@ -103,6 +126,8 @@ def _parse_value(hint: Any, value: Any, where: str) -> Any:
             _parse_value(h, v, f"{where}[{i}]")
             for i, (h, v) in enumerate(zip(inner, value, strict=True))
         )
+    if isinstance(value, Real) and not isinstance(value, int | float):  # of NumPy
+        value = int(value) if isinstance(value, Integral) else float(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         # No float reaches 10^309; infinity is refused later, by the range of the setting.
         return float(value) if abs(value) < 10**300 else math.inf * (1 if value > 0 else -1)

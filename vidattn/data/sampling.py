@@ -122,8 +122,8 @@ def parse_views(text: str) -> ViewConfig:
 
 
 def as_views(views: ViewConfig | str | None) -> ViewConfig | None:
-    """Views that may be given as text, as of `parse_views`."""
-    return parse_views(views) if isinstance(views, str) else views
+    """Views that may be given as text, as of `parse_views`, which raises UsageError."""
+    return views if views is None or isinstance(views, ViewConfig) else parse_views(str(views))
 
 
 def describe_views(config: ViewConfig) -> str:

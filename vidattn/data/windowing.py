@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vidattn.config.serialization import check_fields
 from vidattn.errors import UsageError
 from vidattn.io.text import parse_seconds
 
@@ -50,6 +51,9 @@ class Windowing:
 
     def __post_init__(self) -> None:
         read_times(self, "start", "end")
+        check_fields(self)
+        if self.frames is not None and self.frames < 1:
+            raise UsageError(f"a clip has at least 1 frame, got {self.frames}")
         if self.stride is not None and self.overlap:
             raise UsageError("--stride and --overlap exclude each other", hint="give one of them")
         if self.skip_static is not None and not 0 <= self.skip_static <= 255:

@@ -27,7 +27,7 @@ from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError, UsageError
 from vidattn.evaluation.classification import measure_predictions
 from vidattn.evaluation.predictions import Predictions
-from vidattn.inference.arguments import EvalKeywords, find_classifier
+from vidattn.inference.arguments import EvalKeywords, find_classifier, require_known
 from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
@@ -329,6 +329,7 @@ def evaluate(
     fields of `EvalViews`, such as views= and sampling=. Videos that cannot be read are listed as
     "failed". Raises UsageError for the dataset motion and for temporal heads, DataError.
     """
+    require_known(keywords, EvalKeywords)
     given = dict[str, Any](keywords)
     options = EvalViews(**given | {"views": as_views(given.get("views"))})
     classifier, name = find_classifier(model, options.frames), os.fspath(dataset)

@@ -105,12 +105,17 @@ def apply_keywords(
     known: type = Keywords,
 ) -> tuple[Windowing, Decoding, Runtime]:
     """The settings with other values of some fields. Raises UsageError for names not in `known`."""
-    for name in given.keys() - known.__annotations__.keys():
-        hint = f"there are {', '.join(known.__annotations__)}, and those of the signature"
-        raise UsageError(f"no option {name!r}", hint=hint)
+    require_known(given, known)
     rest = dict(given)
     windowing, decoding = take_keywords(rest, windowing), take_keywords(rest, decoding)
     return windowing, decoding, take_keywords(rest, runtime)
+
+
+def require_known(given: Mapping[str, Any], known: type) -> None:
+    """Raise UsageError for the first keyword that is none of `known`, a TypedDict."""
+    for name in sorted(given.keys() - known.__annotations__.keys()):
+        hint = f"there are {', '.join(known.__annotations__)}, and those of the signature"
+        raise UsageError(f"no option {name!r}", hint=hint)
 
 
 def take_keywords(given: dict[str, Any], settings: T) -> T:

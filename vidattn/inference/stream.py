@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from vidattn.config import ClipConfig, ViewConfig
+from vidattn.config.serialization import check_value
 from vidattn.data import plan
 from vidattn.data.frames import file_start, oldest_needed, readable_end
 from vidattn.data.sampling import as_views
 from vidattn.data.windowing import Windowing
-from vidattn.errors import TRANSIENT, VideoError
+from vidattn.errors import TRANSIENT, UsageError, VideoError
 from vidattn.inference.arguments import (
     Keywords,
     Model,
@@ -215,7 +216,7 @@ def classify(
     *,
     sampling: plan.Sampling = "auto",
     views: ViewConfig | str | None = None,
-    pool: Pool | None = None,
+    pool: Pool | str | None = None,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
     **keywords: Unpack[RegionKeywords],
@@ -227,19 +228,21 @@ def classify(
     (`ClipConfig.sampling`). frames: number of frames. A uniform clip has that many, and the time
     embedding is stretched to it; dense clips keep the trained length, and more frames mean more
     clips. views: spatial crops x temporal clips, also as "3x1". pool: how to pool the probabilities
-    of the views, instead of the averaging that the weights ask for. keywords: frames=, start= and
-    end= (seconds, or text such as "1:30"), and fields of `Runtime`. classifier, opening: as of
-    `stream`.
+    of the views, also as "top5", instead of the averaging that the weights ask for. keywords:
+    frames=, start= and end= (seconds, or text such as "1:30"), and fields of `Runtime`. classifier,
+    opening: as of `stream`.
 
     Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
     the end.
     """
     asked, _, runtime = apply_keywords(keywords, Windowing(), Decoding(), runtime, RegionKeywords)
+    sampling, views = check_value(plan.Sampling, sampling, "sampling"), as_views(views)
+    pool = Pool.parse(pool) if isinstance(pool, str) else pool
     classifier, clock = find_classifier(classifier, asked.frames), Stopwatch()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:
         region = _region(video, asked.start, asked.end)
-        views, given = as_views(views), (video.times, region, classifier.clip)
+        given = (video.times, region, classifier.clip)
         planned = plan.plan_views(*given, frames=asked.frames, mode=sampling, views=views)
         scorer, check = _check(source, planned, classifier, scorer, runtime, opening)
         seen = (planned.seen,)
@@ -352,6 +355,8 @@ def _opened(
         opened = opening(
             source, reader=runtime.reader, short_side=clip.short_side, framing=clip.framing
         )
+    elif not hasattr(source, "details"):
+        raise UsageError(f"neither the path of a video nor an open video: {source!r}")
     else:
         opened = nullcontext(framed(source, clip.framing, clip.short_side))
     with opened as video:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from vidattn.config.serialization import check_fields
 from vidattn.errors import UsageError
 
 if TYPE_CHECKING:  # torch is imported in functions: the options of every command come from here
@@ -38,6 +39,7 @@ class Runtime:
     """Whether to compile the model with torch first, which takes a minute or more."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"the batch size must be at least 1, got {self.batch_size}")
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.config.serialization import check_fields
 from vidattn.errors import UsageError
 
 Floats = NDArray[np.float64]
@@ -54,13 +55,10 @@ class Decoding:
     """Whether boundaries move to a nearby shot cut, if cuts are known; auto uses these anyway."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         kernel, leave = self.kernel, self.leave
-        if self.smooth not in (known := get_args(Smooth)):
-            raise UsageError(f"smooth {self.smooth!r}: expected one of {', '.join(known)}")
-        if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
+        if kernel < 1 or kernel % 2 == 0:
             raise UsageError(f"a smoothing kernel must be odd and at least 1, got {kernel}")
-        if not isinstance(self.snap, bool):
-            raise UsageError(f"snap must be true or false, got {self.snap!r}")
         if not 0 <= self.threshold <= 1:
             raise UsageError(f"a threshold must be in [0, 1], got {self.threshold:g}")
         for name, value, unit in (

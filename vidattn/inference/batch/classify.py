@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vidattn.config import ViewConfig
 from vidattn.config.run_options import BatchOptions
+from vidattn.data.plan import Sampling
 from vidattn.errors import UsageError
 from vidattn.inference import stream
-from vidattn.inference.arguments import BatchKeywords, Model, find_classifier
+from vidattn.inference.arguments import (
+    BatchKeywords,
+    Model,
+    RegionKeywords,
+    find_classifier,
+    require_known,
+    take_keywords,
+)
 from vidattn.inference.batch.areas import run_areas, take_areas
 from vidattn.inference.batch.events import BatchEvents, Note
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
@@ -29,6 +38,7 @@ from vidattn.inference.whole_video import (
     stream_whole_video,
 )
 from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
 from vidattn.timeline.pooling import Pool
 from vidattn.video import Limits, Prefetcher
 from vidattn.video.boxes import warn_of_whole
@@ -36,6 +46,17 @@ from vidattn.video.shared import SharedOpening
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it since Python 3.11
+
+
+class ClassifyKeywords(RegionKeywords, BatchKeywords, total=False):
+    """The fields of `ClassifyOptions` and those of its settings."""
+
+    sampling: Sampling
+    views: ViewConfig | str | None
+    pool: str | None
+    blank: float | None
+    rois: Mapping[str, str]
+    runtime: Runtime
 
 
 def classify_many(
@@ -46,7 +67,7 @@ def classify_many(
     formats: str | Iterable[str] = "json",
     options: ClassifyOptions = ClassifyOptions(),
     limits: Limits | None = None,
-    **keywords: Unpack[BatchKeywords],
+    **keywords: Unpack[ClassifyKeywords],
 ) -> BatchEvents:
     """Classify many videos into files, and yield what happens; nothing is printed.
 
@@ -55,9 +76,13 @@ def classify_many(
                 case vidattn.Done(path, timeline): print(path, timeline.top(1))
                 case vidattn.Failed(path, error): print(path, error)
 
-    Paths, files, keywords and events are as of `vidattn.segment_many`.
+    keywords: fields of `BatchOptions`, `ClassifyOptions` and `Runtime`, such as skip_existing=,
+    views= and device=. Paths, files and events are as of `vidattn.segment_many`.
     """
-    sources, batch, notes = as_paths(paths), BatchOptions(**keywords), list[str]()
+    require_known(keywords, ClassifyKeywords)
+    sources, given, notes = as_paths(paths), dict[str, Any](keywords), list[str]()
+    batch, options = take_keywords(given, BatchOptions()), take_keywords(given, options)
+    options = replace(options, runtime=take_keywords(given, options.runtime))
     videos = find_videos(sources, notes.append, or_later=batch.watch)
     files = OutputFiles(parse_formats(formats), Path(out))
     job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vidattn.config import ViewConfig
+from vidattn.config.serialization import check_fields
 from vidattn.data.plan import Sampling
 from vidattn.data.sampling import as_views
 from vidattn.data.windowing import Windowing, read_times
@@ -46,6 +47,7 @@ class ClassifyOptions:
     def __post_init__(self) -> None:
         read_times(self, "start", "end")
         object.__setattr__(self, "views", as_views(self.views))
+        check_fields(self)
         fixed = self.views or self.frames or self.sampling != "auto"
         if self.head and fixed:
             raise UsageError(
@@ -88,6 +90,7 @@ class SegmentOptions:
     """Areas of each picture that get timelines of their own, "X,Y,W,H" by name."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.cuts is not None and not self.decoding.snap:
             object.__setattr__(self, "decoding", replace(self.decoding, snap=True))
 

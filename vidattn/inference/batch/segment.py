@@ -21,6 +21,7 @@ from vidattn.inference.arguments import (
     Model,
     apply_keywords,
     find_classifier,
+    require_known,
     take_keywords,
 )
 from vidattn.inference.batch.areas import run_areas, take_areas
@@ -92,6 +93,7 @@ def segment_many(
     `SegmentOptions`, such as explain=, and rois=, areas of the picture by name, "X,Y,W,H", each
     with results of its own from one decode. The events are those of `BatchRunner.run`.
     """
+    require_known(keywords, SegmentKeywords)
     sources, given = as_paths(paths), dict[str, Any](keywords)
     batch, options = take_keywords(given, BatchOptions()), take_keywords(given, SegmentOptions())
     windowing, decoding, runtime = apply_keywords(
