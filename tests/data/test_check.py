@@ -160,6 +160,19 @@ def test_a_class_without_videos_in_a_split_is_named(root: Path) -> None:
     assert verdict["findings"]["onesided"]["examples"] == ["run: no sample in val"]
 
 
+def test_every_label_of_a_sample_counts(root: Path) -> None:
+    """One video of each class and split is fast as well."""
+    paths = sorted(path.relative_to(root) for path in root.rglob("*.mp4"))
+    quick = {"0.mp4", "1.mp4", "6.mp4", "7.mp4"}
+    marks = {path: ";fast" if path.name in quick else "" for path in paths}
+    rows = (f"{p},{p.parent.name}{more},,,{p.parts[0]}" for p, more in marks.items())
+    verdict, files = checked(table(root, *rows))
+    assert verdict["findings"] == {}
+    assert verdict["per_class"][0] == {"label": "fast", "train": 2, "val": 2}
+    assert verdict["splits"]["val"]["classes"] == 3
+    assert files["0.mp4"].to_dict(["fast", "run", "walk"])["uses"][0]["label"] == "walk;fast"
+
+
 def test_spans_are_checked_against_the_end_of_their_file(root: Path) -> None:
     path = "train/walk/0.mp4"
     rows = (

@@ -296,8 +296,8 @@ def _describe_split(opened: LabeledDataset) -> dict[str, Any]:
 
 
 def _count_items(opened: LabeledDataset) -> Counter[int]:
-    """Class -> number of items, without classes that have none."""
-    return Counter(item.label for item in opened.items)
+    """Class -> number of items that have it, without classes that have none."""
+    return Counter(label for item in opened.items for label in item.main_labels)
 
 
 def _judge_repeats(names: str, uses: Sequence[FileUse], labels: Sequence[str]) -> Iterator[Finding]:

@@ -76,7 +76,11 @@ class CheckedFile:
         return {
             "path": self.path,
             "uses": [
-                {"split": use.split, "label": labels[use.item.label], "part": _part(use.item)}
+                {
+                    "split": use.split,
+                    "label": ";".join(labels[k] for k in use.item.main_labels),
+                    "part": _part(use.item),
+                }
                 for use in self.uses
             ],
             "sha256": self.sha256,
@@ -197,7 +201,7 @@ def _find_damage(video: Video) -> list[Finding]:
 def _check_folder(path: str, uses: Sequence[FileUse], labels: Sequence[str]) -> list[Finding]:
     """Whether the file lies in a folder that is named after another class than its own."""
     folder = normalize_label(Path(path).parent.name)
-    own = {normalize_label(labels[use.item.label]) for use in uses}
+    own = {normalize_label(labels[k]) for use in uses for k in use.item.main_labels}
     if folder in own or all(normalize_label(label) != folder for label in labels):
         return []
     return [Finding("folder", f"lies in a folder {folder!r}, but is labeled {', '.join(own)}")]
