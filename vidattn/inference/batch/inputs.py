@@ -36,7 +36,7 @@ class InputKind:
 
 VIDEOS = InputKind(
     "videos",
-    lambda name: suffix_of(name) in VIDEO_SUFFIXES and not name.endswith(ANNOTATED),
+    lambda name: is_video(name) and not name.endswith(ANNOTATED),
     f"looked for {' '.join(sorted(VIDEO_SUFFIXES))}",
 )
 TIMELINES = InputKind(
