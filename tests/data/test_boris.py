@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,14 @@ Time\tMedia file path\tTotal length\tFPS\tSubject\tBehavior\tModifiers\tComment\
 """
 
 
-@pytest.mark.parametrize(("name", "text"), [("e.csv", AGGREGATED), ("e.tsv", TABULAR)])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("e.csv", AGGREGATED),
+        ("e.tsv", TABULAR),
+        ("semicolons.csv", re.sub(r"(?<=\d)\.(?=\d)", ",", AGGREGATED.replace(",", ";"))),
+    ],
+)
 def test_exported_events_are_ground_truth(tmp_path: Path, name: str, text: str) -> None:
     (video,) = read_ground_truth(write(tmp_path / name, text)).videos
     assert (video.name, video.spans) == ("cage/a.mp4", SPANS)

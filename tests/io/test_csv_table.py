@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from vidattn.video.boxes import load_tracks
 
 READERS: dict[str, tuple[str, Callable[[Path], object], object]] = {
     "boxes": (
-        "Video,frame,x,y,w,h\na.mp4,3,1,2,5,6\n",
+        "Video,frame,x,y,w,h\na.mp4,3,1.5,2,5,6\n",
         lambda path: load_tracks(str(path))["a.mp4"].boxes,
-        ((1.0, 2.0, 6.0, 8.0),),
+        ((1.5, 2.0, 6.5, 8.0),),
     ),
     "groups": (
         "FILE,habitat\na.mp4,wood\n",
@@ -50,9 +51,11 @@ def test_every_table_may_be_saved_by_a_spreadsheet(tmp_path: Path, name: str, ma
     text, read, expected = READERS[name]
     path = tmp_path / "table.csv"
     text = text.replace(",", mark).replace("\n", "\r\n")
-    for encoding in ("utf-8-sig", "utf-16"):
-        path.write_bytes(text.encode(encoding))
-        assert read(path) == expected
+    german = re.sub(r"(?<=\d)\.(?=\d)", ",", text) if mark != "," else text
+    for each in (text, german):
+        for encoding in ("utf-8-sig", "utf-16"):
+            path.write_bytes(each.encode(encoding))
+            assert read(path) == expected
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from vidattn.errors import DataError
-from vidattn.io.csv_table import PATHS
+from vidattn.io.csv_table import PATHS, use_points
 from vidattn.io.files import read_file, reading
 from vidattn.io.search import is_video
 from vidattn.io.text import parse_seconds
@@ -242,7 +242,7 @@ def _split_records(path: Path, text: str) -> list[tuple[int, list[str]]]:
         records = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num}: {error}") from None
-    return [(line, fields) for line, fields in records if any(fields)]
+    return [(line, use_points(fields, delimiter)) for line, fields in records if any(fields)]
 
 
 def _guess_delimiter(text: str) -> str:

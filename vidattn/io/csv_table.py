@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,9 @@ PATHS = ("path", "file", "filename", "filepath", "file_path", "video", "video_pa
 """Headers of the column with the path or the name of a video."""
 Rows = list[tuple[int, dict[str, str]]]
 """The line and the fields of each row."""
+MARKS = ",;\t"
+"""What separates the columns."""
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 MOST_SHOWN = 200
 """Characters of a header in an error."""
 
@@ -47,9 +51,9 @@ def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Seq
     text = decode_text(data)
     head = next((line for line in text.splitlines() if line.strip()), "")
     try:
-        mark = max(",;\t", key=lambda mark: len(next(csv.reader([head], delimiter=mark), ())))
+        mark = max(MARKS, key=lambda mark: len(next(csv.reader([head], delimiter=mark), ())))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
+        lines = [(reader.line_num, use_points(cells, mark)) for cells in reader if any(cells)]
     except csv.Error as error:
         raise ValueError(f"is no table: {error}") from None
     names = [name.strip() for name in lines[0][1]] if lines else []
@@ -67,6 +71,14 @@ def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Seq
         (line, {p: cells[k].strip() if k < len(cells) else "" for p, k in columns.items()})
         for line, cells in lines[1:]
     ]
+
+
+def use_points(cells: list[str], mark: str) -> list[str]:
+    """The cells of a row, with a point for each decimal comma, which spreadsheets of many countries
+    write where `mark`, which separates the columns, is no comma."""
+    if mark == ",":
+        return cells
+    return [c.replace(",", ".") if DECIMAL_COMMA.fullmatch(c.strip()) else c for c in cells]
 
 
 def decode_text(data: bytes) -> str:

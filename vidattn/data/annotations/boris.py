@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from vidattn.data.annotations import annotation
 from vidattn.errors import DataError
+from vidattn.io.csv_table import MARKS, use_points
 from vidattn.io.files import MOST_BYTES, is_folder, read_file, reading
 from vidattn.io.text import count_noun
 
@@ -182,7 +183,7 @@ def _names(line: str) -> list[str]:
 
 
 def _delimiter(line: str) -> str:
-    return "\t" if "\t" in line else ","
+    return max(MARKS, key=line.count)
 
 
 def _read_table(path: Path, notes: list[str]) -> Iterator[annotation.AnnotatedVideo]:
@@ -190,13 +191,14 @@ def _read_table(path: Path, notes: list[str]) -> Iterator[annotation.AnnotatedVi
     first = _find_header(lines)
     if first is None:
         raise ValueError("no line names the columns")
-    rows = csv.reader(lines[first:], delimiter=_delimiter(lines[first]))
+    mark = _delimiter(lines[first])
+    rows = csv.reader(lines[first:], delimiter=mark)
     names = [name.strip().lower() for name in next(rows)]
     media = next((name for name in MEDIA if name in names), "")
     videos: dict[str, list[dict[str, str]]] = {}
     sources: dict[str, set[str]] = {}
     for cells in rows:
-        row = dict(zip_longest(names, cells[: len(names)], fillvalue=""))
+        row = dict(zip_longest(names, use_points(cells[: len(names)], mark), fillvalue=""))
         if not row.get("behavior"):
             continue
         video = row.get(media) or ""
