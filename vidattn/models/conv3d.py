@@ -68,10 +68,10 @@ class SqueezeExcite(nn.Module):
         return y
 
 
-def round_width(width: float, step: int = 8) -> int:
-    """A multiple of `step` near `width`, at least nine tenths of it."""
-    near = max(step, int(width + step / 2) // step * step)
-    return near + step if near < 0.9 * width else near
+def round_width(width: float) -> int:
+    """A multiple of 8 near `width`, at least nine tenths of it."""
+    near = max(8, int(width + 4) // 8 * 8)
+    return near + 8 if near < 0.9 * width else near
 
 
 class Bottleneck3d(nn.Module):

@@ -171,20 +171,20 @@ def read_samples(file: BinaryIO, track: int) -> Samples | None:
 def _parse_samples(trak: memoryview, max_count: int) -> Samples | None:
     """max_count: samples that the file can hold at all."""
     table = _find(trak, b"mdia", b"minf", b"stbl")
-    stts = _entries(_find(table, b"stts"), ">u4", 2)
+    stts = _entries(_find(table, b"stts"), 2)
     if stts is None or not 0 < (count := int(stts[:, 0].sum())) <= max_count:
         return None
     duration = np.repeat(stts[:, 1], stts[:, 0])
     dts = np.concatenate([[0], np.cumsum(duration[:-1])])
     pts = dts
     if (box := _find(table, b"ctts")) is not None:
-        ctts = _entries(box, ">u4", 2)
+        ctts = _entries(box, 2)
         if ctts is None or int(ctts[:, 0].sum()) != count:
             return None
         pts = dts + np.repeat(ctts[:, 1].astype(np.uint32).view(np.int32), ctts[:, 0])
     key = np.ones(count, np.bool_)
     if (box := _find(table, b"stss")) is not None:
-        stss = _entries(box, ">u4", 1)
+        stss = _entries(box, 1)
         if stss is None or not len(stss) or stss.max() > count or stss.min() < 1:
             return None
         key[:] = False
@@ -208,14 +208,14 @@ def _is_whole(trak: memoryview, first: int, last: int) -> bool:
     return len(real) == 1 and real[0] == edits[-1] and real[0][1] == first and real[0][2] == 1 << 16
 
 
-def _entries(box: memoryview | None, kind: str, width: int) -> NDArray[np.int64] | None:
+def _entries(box: memoryview | None, width: int) -> NDArray[np.int64] | None:
     """The rows of a table after its count: int64 [count, width]; None if they do not fit."""
     if box is None or len(box) < 8:
         return None
     count = int.from_bytes(box[4:8], "big")
     if 8 + 4 * width * count > len(box):
         return None
-    rows = np.frombuffer(box, kind, count * width, 8)
+    rows = np.frombuffer(box, ">u4", count * width, 8)
     return rows.astype(np.int64).reshape(count, width)
 
 

@@ -31,6 +31,42 @@ MAX_THREADS = 16
 """Threads of a decoder, as FFmpeg chooses them."""
 KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")
 """The environment that a child needs to load its libraries; the rest may hold secrets."""
+TIMES_DURATION = 4
+BYTES_PER_SECOND = 5e6
+"""The slowest reading of a large file, over a network."""
+USUAL_PIXELS = 1920 * 1080 * 30
+"""In a second of video; more pixels may take more time."""
+MAX_FACTOR = 16
+MAX_FRAME_SECONDS = 1.0
+"""A frame that is shown for longer takes no longer to decode."""
+
+
+class TimeBudget:
+    """Seconds that a caller waits for processes while one video is read."""
+
+    def __init__(self, limits: Limits, file_bytes: int) -> None:
+        """For opening a file, which may mean to read it all."""
+        self._least = max(limits.decoding_seconds, file_bytes / BYTES_PER_SECOND)
+        self.allowed, self.spent = self._least, 0.0
+        self._frames, self._requested, self._once = 1, 0, self._least
+
+    @property
+    def left(self) -> float:
+        """Seconds to go; below 0 at the end."""
+        return self.allowed - self.spent
+
+    def extend(self, frames: int, duration: float, pixels: int) -> None:
+        """For decoding a video once; duration: seconds. pixels: of a frame."""
+        factor = pixels * frames / (max(duration, 1e-3) * USUAL_PIXELS)
+        seconds = min(duration, frames * MAX_FRAME_SECONDS)
+        decoding = TIMES_DURATION * seconds * min(max(factor, 1.0), MAX_FACTOR)
+        self._frames, self._once = frames, max(self._least, decoding)
+        self.allowed = max(self.allowed, self._once)
+
+    def request(self, frames: int) -> None:
+        """For decoding so many frames; time is added when all of them came once."""
+        self._requested += frames
+        self.allowed = self._once * max(1.0, self._requested / self._frames)
 
 
 class DiedError(Exception):
@@ -257,86 +293,6 @@ class WorkerProcess:
             self._child.wait()
 
 
-def available_layers() -> list[str]:
-    """The `LAYERS` of the sandbox of a decoder on this system, tried in one."""
-    process = WorkerProcess(Limits().silence_seconds)
-    try:
-        number = process.send({"kind": "sandbox", "limits": asdict(Limits())})
-        return [str(name) for meta, _ in process.replies(number) for name in meta["layers"]]
-    except (DiedError, SilentError):
-        return []
-    finally:
-        process.kill()
-
-
-def _widen(pipe: int) -> None:
-    """Let a pipe hold a few frames, so that the two processes take turns less often."""
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):  # more than the user may have; the pipe stays as it is
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
-def _command(module: str) -> list[str]:
-    # The kernel's parent-death signal follows the spawning thread: only the main one asks for it.
-    main = threading.current_thread() is threading.main_thread()
-    command = [sys.executable, "-m", module, str(os.getpid())]
-    return [*command, "die-with-thread"] if main else command
-
-
-def _environment() -> dict[str, str]:
-    """The same modules as here, found in the same order, and nothing from the current folder."""
-    folders = [os.path.abspath(folder) for folder in sys.path if folder]  # noqa: PTH100
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    return {
-        **kept,
-        "PYTHONPATH": os.pathsep.join(folders),
-        "PATH": os.defpath,
-        "PYTHONSAFEPATH": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-
-
-TIMES_DURATION = 4
-BYTES_PER_SECOND = 5e6
-"""The slowest reading of a large file, over a network."""
-USUAL_PIXELS = 1920 * 1080 * 30
-"""In a second of video; more pixels may take more time."""
-MAX_FACTOR = 16
-MAX_FRAME_SECONDS = 1.0
-"""A frame that is shown for longer takes no longer to decode."""
-
-
-class TimeBudget:
-    """Seconds that a caller waits for processes while one video is read."""
-
-    def __init__(self, limits: Limits, file_bytes: int) -> None:
-        """For opening a file, which may mean to read it all."""
-        self._least = max(limits.decoding_seconds, file_bytes / BYTES_PER_SECOND)
-        self.allowed, self.spent = self._least, 0.0
-        self._frames, self._requested, self._once = 1, 0, self._least
-
-    @property
-    def left(self) -> float:
-        """Seconds to go; below 0 at the end."""
-        return self.allowed - self.spent
-
-    def extend(self, frames: int, duration: float, pixels: int) -> None:
-        """For decoding a video once; duration: seconds. pixels: of a frame."""
-        factor = pixels * frames / (max(duration, 1e-3) * USUAL_PIXELS)
-        seconds = min(duration, frames * MAX_FRAME_SECONDS)
-        decoding = TIMES_DURATION * seconds * min(max(factor, 1.0), MAX_FACTOR)
-        self._frames, self._once = frames, max(self._least, decoding)
-        self.allowed = max(self.allowed, self._once)
-
-    def request(self, frames: int) -> None:
-        """For decoding so many frames; time is added when all of them came once."""
-        self._requested += frames
-        self.allowed = self._once * max(1.0, self._requested / self._frames)
-
-
 class ProcessPool:
     """Keeps decoding processes from one file to the next, where starting them dominates.
 
@@ -382,3 +338,45 @@ class ProcessPool:
 def _kill_all(processes: list[WorkerProcess]) -> None:
     while processes:
         processes.pop().kill()
+
+
+def available_layers() -> list[str]:
+    """The `LAYERS` of the sandbox of a decoder on this system, tried in one."""
+    process = WorkerProcess(Limits().silence_seconds)
+    try:
+        number = process.send({"kind": "sandbox", "limits": asdict(Limits())})
+        return [str(name) for meta, _ in process.replies(number) for name in meta["layers"]]
+    except (DiedError, SilentError):
+        return []
+    finally:
+        process.kill()
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold a few frames, so that the two processes take turns less often."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):  # more than the user may have; the pipe stays as it is
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _command(module: str) -> list[str]:
+    # The kernel's parent-death signal follows the spawning thread: only the main one asks for it.
+    main = threading.current_thread() is threading.main_thread()
+    command = [sys.executable, "-m", module, str(os.getpid())]
+    return [*command, "die-with-thread"] if main else command
+
+
+def _environment() -> dict[str, str]:
+    """The same modules as here, found in the same order, and nothing from the current folder."""
+    folders = [os.path.abspath(folder) for folder in sys.path if folder]  # noqa: PTH100
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(folders),
+        "PATH": os.defpath,
+        "PYTHONSAFEPATH": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
