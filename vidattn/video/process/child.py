@@ -70,10 +70,10 @@ class TimeBudget:
 
 
 class DiedError(Exception):
-    """The child ended by itself; the message says how."""
+    """The child is gone; the message says how it ended."""
 
 
-class SilentError(Exception):
+class SilentError(DiedError):
     """The child sent nothing for too long, or took too long in all, and was killed."""
 
 
@@ -179,7 +179,7 @@ class WorkerProcess:
     def replies(self, number: int) -> Iterator[tuple[messages.Meta, Frames]]:
         """Messages (JSON, raw bytes) of a request until its end.
 
-        Raises DiedError or SilentError, after which the child is gone.
+        Raises DiedError, after which the child is gone.
         """
         self._since = time.monotonic()
         while True:
@@ -252,7 +252,7 @@ class WorkerProcess:
         self.kill()
         return DiedError("the decoder sent an invalid reply and was ended")
 
-    def _end_dead(self) -> DiedError | SilentError:
+    def _end_dead(self) -> DiedError:
         try:
             code = self._child.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -346,7 +346,7 @@ def available_layers() -> list[str]:
     try:
         number = process.send({"kind": "sandbox", "limits": asdict(Limits())})
         return [str(name) for meta, _ in process.replies(number) for name in meta["layers"]]
-    except (DiedError, SilentError):
+    except DiedError:
         return []
     finally:
         process.kill()

@@ -84,7 +84,7 @@ class SupervisedVideo(Video):
                 self._begin(reader)
             else:
                 self._start(reader)
-        except (DiedError, SilentError) as error:
+        except DiedError as error:
             self.close()
             raise self._translate(error) from None
         except BaseException:
@@ -116,14 +116,14 @@ class SupervisedVideo(Video):
             except VideoError:
                 if not self._is_kept:
                     raise
-            except (DiedError, SilentError) as error:
+            except DiedError as error:
                 lives -= not self._is_kept
                 if isinstance(error, SilentError) or lives < 0:
                     raise self._translate(error) from None
             begun, fresh = False, True
 
     def _begin(self, reader: str, *, fresh: bool = False) -> None:
-        """Tell a child to open the file. Raises DiedError or SilentError."""
+        """Tell a child to open the file. Raises DiedError."""
         self._end_process()
         # A process gives up its rights once: it opens files by path, which then is one, or none.
         by_path = reader != "auto" and READERS[reader].by_path
@@ -141,7 +141,7 @@ class SupervisedVideo(Video):
         self._request_number = self._process.send({"kind": "open", **request}, fd=self._fd)
 
     def _finish(self) -> None:
-        """Take in the child's reply. Raises VideoError, DiedError or SilentError."""
+        """Take in the child's reply. Raises VideoError or DiedError."""
         process = self._process
         assert process is not None
         for meta, raw in process.replies(self._request_number):
@@ -231,7 +231,7 @@ class SupervisedVideo(Video):
                 for index, frame in self._request(wanted[done:], dense):
                     done += 1
                     yield index, frame
-            except (DiedError, SilentError) as error:
+            except DiedError as error:
                 lives -= 1
                 hung = isinstance(error, SilentError) and self.reader == "pyav"
                 if lives < 0 or hung or self._interrupted is self._process:
@@ -288,7 +288,7 @@ class SupervisedVideo(Video):
             text, code=str(meta.get("code")), hint=None if hint is None else str(hint)
         )
 
-    def _translate(self, error: DiedError | SilentError) -> VideoError:
+    def _translate(self, error: DiedError) -> VideoError:
         code = "E_TIMEOUT" if isinstance(error, SilentError) else "E_DECODER_DIED"
         hint = "the file may be damaged or hostile; skip it"
         return VideoError(f"{self._name}: {error}", code=code, hint=hint)

@@ -15,7 +15,7 @@ import numpy as np
 from vidattn.errors import OutputError, VideoError
 from vidattn.io.files import open_output
 from vidattn.types import Window
-from vidattn.video.process.child import DiedError, SilentError, TimeBudget, WorkerProcess
+from vidattn.video.process.child import DiedError, TimeBudget, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.protocol import Frames, Times, Video
 
@@ -122,7 +122,7 @@ class VideoWriter(AbstractContextManager["VideoWriter", None]):
         try:
             for answer, _ in self._process.replies(self._process.send(meta, raw, fd)):
                 reply = answer
-        except (DiedError, SilentError) as error:
+        except DiedError as error:
             text = str(error).replace("decoder", "encoder")
             raise OutputError(f"{self._name}: no video was made: {text}") from None
         if reply.get("kind") == "error":
