@@ -7,6 +7,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from vidattn.io.json import parse_object
+
 HEAD = struct.Struct("<IQ")
 """Length of the JSON part and of the raw part, in bytes."""
 MAX_JSON = 8 << 20
@@ -31,12 +33,9 @@ def parse_head(head: bytes, max_raw: int = MAX_RAW) -> tuple[int, int]:
 
 def decode(text: bytes) -> Meta:
     """The JSON part as a dict; raises ValueError for anything else."""
-    try:
-        meta = json.loads(text)
-    except RecursionError:
-        raise ValueError("not a message") from None
-    if not isinstance(meta, dict) or "kind" not in meta:
+    meta = parse_object(text)
+    if meta is None or "kind" not in meta:
         raise ValueError("not a message")
     if meta["kind"] == "end" and not isinstance(meta.get("number"), int):
-        raise ValueError("not a message")
+        raise ValueError("an end of nothing")
     return meta
