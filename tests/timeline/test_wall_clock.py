@@ -43,6 +43,11 @@ def test_other_texts_are_no_times(text: str) -> None:
         parse_time(text)
 
 
+def test_a_refused_time_is_quoted_as_it_was_written() -> None:
+    with pytest.raises(ValueError, match=r"'01\.05\.2024 14:00Z' is no date and time"):
+        parse_time(" 01.05.2024 14:00Z")
+
+
 def test_a_moment_counts_from_the_start_of_the_file() -> None:
     timeline = with_start_time(two_windows(), START)
     assert wall_time(timeline, 2.0) == "2024-05-02T00:00:00.500+02:00"

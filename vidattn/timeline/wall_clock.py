@@ -16,11 +16,12 @@ T = TypeVar("T", bound=TimelineValues)
 
 def parse_time(text: str) -> datetime:
     """A date and time in ISO 8601, with or without an offset from UTC. Raises ValueError."""
-    text = FRACTION.sub(lambda m: "." + m[1][:6].ljust(6, "0"), text.strip(), count=1)
-    text = OFFSET.sub(r"\1:\2", re.sub("[Zz]$", "+00:00", text))
-    if not re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:", text):
-        raise ValueError(f"{text!r} is no date and time, such as 2024-05-01T06:30:00+02:00")
-    return datetime.fromisoformat(text)
+    iso = FRACTION.sub(lambda m: "." + m[1][:6].ljust(6, "0"), text.strip(), count=1)
+    iso = OFFSET.sub(r"\1:\2", re.sub("[Zz]$", "+00:00", iso))
+    if not re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:", iso):
+        message = f"{text.strip()!r} is no date and time, such as 2024-05-01T06:30:00+02:00"
+        raise ValueError(message)
+    return datetime.fromisoformat(iso)
 
 
 def with_start_time(timeline: T, text: str) -> T:

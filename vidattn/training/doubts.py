@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,13 +48,11 @@ def describe_item(item: Item) -> str:
     return place if span is None else f"{place} {span.start:.2f}-{span.stop:.2f} s"
 
 
-def find_rare(labels: Sequence[str], counts: NDArray[np.integer | np.floating]) -> Iterator[Doubt]:
+def find_rare(labels: Sequence[str], items: Iterable[Item]) -> Iterator[Doubt]:
     """Classes of fewer than FEW_ITEMS."""
-    rare = [
-        f"{label} ({count})"
-        for label, count in zip(labels, counts.tolist(), strict=True)
-        if count < FEW_ITEMS
-    ]
+    spans = {(item.path, item.roi, item.window, k) for item in items for k in item.all_labels}
+    counts = Counter(labels[k] for *_, k in spans)
+    rare = [f"{label} ({counts[label]})" for label in labels if counts[label] < FEW_ITEMS]
     if rare:
         text = f"fewer than {FEW_ITEMS} samples, so their metrics say little: {', '.join(rare)}"
         yield Doubt("rare", text)

@@ -46,7 +46,7 @@ from vidattn.training.cross_validation import (
     cross_validate,
     measure_activities,
 )
-from vidattn.training.doubts import Doubt, find_alike, find_mistakes, find_rare
+from vidattn.training.doubts import Doubt, describe_item, find_alike, find_mistakes, find_rare
 from vidattn.training.run_dir import require_writable
 from vidattn.training.taught_data import (
     LabeledWindows,
@@ -188,6 +188,8 @@ class Lesson:
         groups, counts = {study.groups[n] for n in windows.samples}, windows.truth.sum(0)
         require_enough(self.dataset, np.flatnonzero(counts).tolist(), groups, "readable ")
         several = ", several labels at once" if study.activation == "sigmoid" else ""
+        if several and (example := next(self.dataset.items_of_several(), None)):
+            several += f", as in {describe_item(example)}"
         yield TeachNote(
             f"{len(np.unique(windows.samples))} samples of {len(counts)} classes in {len(groups)} "
             f"groups; {len(windows.samples)} windows of {span:g} s{several}"
@@ -269,10 +271,10 @@ class Lesson:
         self, study: Study, verdict: CrossValidation, windows: LabeledWindows
     ) -> Iterator[Doubt]:
         view = verdict.best.view
-        yield from find_rare(self.dataset.labels, verdict.metrics.counts)
         seen = next(iter(study.views.values()))[2]  # which knows looks, where flow knows motion
         samples, places = np.unique(seen.samples, return_inverse=True)
         items = [self.dataset.items[n] for n in samples]
+        yield from find_rare(self.dataset.labels, items)
         yield from find_alike(_mean_rows(seen.vectors.numpy(), places), items)
         firsts = study.firsts(view)
         own = [self._unit_item(study, windows, int(row)) for row in firsts]

@@ -153,7 +153,9 @@ def teaching_lines(report: Mapping[str, Any]) -> Iterator[str]:
         f"{count_noun(report['groups'], 'group')}; {printable(report['backbone'])}, "
         f"{printable(report['head'])}"
     )
-    yield f"  cross-validated in {count_noun(report['folds'], 'fold')} of whole groups, 95 %"
+    unit = f"{report['windows']} windows " * (report["activation"] == "sigmoid")
+    folds = count_noun(report["folds"], "fold")
+    yield f"  {unit}cross-validated in {folds} of whole groups, 95 %"
     yield from label_lines(metrics)
     for pair in report["confusions"][:PAIRS]:
         one, other = printable(pair["label"]), printable(pair["taken_for"])
