@@ -53,7 +53,7 @@ DOORS = {
 WITHOUT_TORCH = {
     "errors", "types", "config", "io", "timeline", "video", "output",
     "data/sampling", "data/plan", "data/embeddings", "inference/score_log",
-    "inference/batch/options", "inference/shot_detection", "evaluation/metrics",
+    "inference/batch/job", "inference/shot_detection", "evaluation/metrics",
     "evaluation/predictions", "evaluation/classification", "evaluation/segmentation",
     "evaluation/diff",
 }  # fmt: skip

@@ -20,8 +20,7 @@ import vidattn
 from vidattn.data.plan import plan_windows
 from vidattn.data.windowing import Windowing
 from vidattn.inference.batch.inputs import find_videos
-from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.options import SegmentOptions
+from vidattn.inference.batch.job import BatchJob, SegmentOptions
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.segment import segment_inputs
 from vidattn.inference.window_scoring import resolve_overlap

@@ -18,7 +18,7 @@ from vidattn.data.windowing import Windowing
 from vidattn.errors import UsageError
 from vidattn.inference.arguments import BatchKeywords, EvalKeywords, Keywords, RuntimeKeywords
 from vidattn.inference.batch.classify import ClassifyKeywords
-from vidattn.inference.batch.options import ClassifyOptions
+from vidattn.inference.batch.job import ClassifyOptions
 
 
 def test_the_keywords_are_the_fields_of_the_settings() -> None:

@@ -18,7 +18,7 @@ from vidattn.data.embedding_dataset import EmbeddingSamples
 from vidattn.data.embeddings import Embeddings
 from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError, UsageError
-from vidattn.inference.batch.options import ClassifyOptions
+from vidattn.inference.batch.job import ClassifyOptions
 from vidattn.inference.whole_video import blank_risk, measure_activity, require_blank
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.output.tables import table_columns, table_rows

@@ -15,7 +15,6 @@ from vidattn.config.run_options import LabelsAtOnce
 from vidattn.data.batch import VideoFailure
 from vidattn.data.clip_dataset import mark_labels
 from vidattn.data.labeled_dataset import OTHERS_HINT, LabeledDataset, name_first
-from vidattn.data.window_length import LONGEST_STEP, round_down
 from vidattn.errors import DataError, UsageError, VideoError
 from vidattn.inference.embed import Embedder
 from vidattn.models.classifier import Classifier, Model
@@ -25,6 +24,7 @@ from vidattn.models.foreign import HfModel
 from vidattn.models.stam import Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer
+from vidattn.training.data import LONGEST_STEP, round_down
 from vidattn.types import Item
 
 MOST_PIECES = 4

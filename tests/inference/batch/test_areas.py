@@ -20,7 +20,7 @@ from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError, UsageError
 from vidattn.inference.batch.events import Done, Failed, Skipped
 from vidattn.inference.batch.failures import FailureList
-from vidattn.inference.batch.options import ClassifyOptions
+from vidattn.inference.batch.job import ClassifyOptions
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.output.video.heatmap import write_heatmap_video
 from vidattn.timeline import Timeline

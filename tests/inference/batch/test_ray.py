@@ -15,8 +15,7 @@ from vidattn.errors import DistributedError, OutputError
 from vidattn.inference.batch.events import BatchEvent, Done, Failed, Note, Written
 from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.inputs import VideoInput
-from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.options import SegmentOptions
+from vidattn.inference.batch.job import BatchJob, SegmentOptions
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.ray import Reply, WorkerPool
 

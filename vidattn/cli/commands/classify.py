@@ -14,7 +14,7 @@ from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
 from vidattn.inference.batch.inputs import find_existing
-from vidattn.inference.batch.options import ClassifyOptions
+from vidattn.inference.batch.job import ClassifyOptions
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.job import BatchJob

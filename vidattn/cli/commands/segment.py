@@ -15,7 +15,7 @@ from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
 from vidattn.cli.terminal.timeline import print_timeline
 from vidattn.inference.batch.inputs import find_existing
-from vidattn.inference.batch.options import SegmentOptions
+from vidattn.inference.batch.job import SegmentOptions
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.job import BatchJob

@@ -16,8 +16,7 @@ from vidattn.inference.batch.events import (
     ProgressStep,
     stop_run,
 )
-from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.options import ClassifyOptions, SegmentOptions
+from vidattn.inference.batch.job import BatchJob, ClassifyOptions, SegmentOptions
 from vidattn.inference.batch.runner import BatchRunner, Task
 from vidattn.inference.batch.watch import watch_inputs
 from vidattn.inference.events import Finished, Scored, Started

@@ -35,7 +35,7 @@ from vidattn.io.text import count_noun
 from vidattn.video import Limits, Prefetcher
 
 if TYPE_CHECKING:
-    from vidattn.inference.batch.options import SegmentOptions
+    from vidattn.inference.batch.job import SegmentOptions
     from vidattn.models.classifier import Classifier
 
     Load = Callable[[NoteTaker], Classifier]

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.conftest import write_classes
 from vidattn.config import ViewConfig
 from vidattn.config.recipes import RECIPES, fit_to_dataset
 from vidattn.config.recipes.small import SMALL
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets import open_dataset
-from vidattn.data.window_length import fit_window
+from vidattn.training.data import fit_window
 from vidattn.types import Item, Window
 
 
@@ -42,7 +43,8 @@ def test_a_stated_step_stays() -> None:
         assert fit_window(stated, spans(3)) == (stated, ())
 
 
-def test_the_durations_of_whole_files_are_read(clips: Path, tmp_path: Path) -> None:
+def test_the_durations_of_whole_files_are_read(tmp_path: Path) -> None:
+    clips = write_classes(tmp_path / "clips", videos=1)
     recipe, _ = fit_window(SMALL, open_dataset(str(clips)))
     assert recipe.clip.span_seconds == 2
     (tmp_path / "a.mp4").write_bytes(b"broken")
