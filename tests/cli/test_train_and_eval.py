@@ -233,9 +233,7 @@ def test_a_stopped_run_says_how_to_resume(tmp_path: Path, number: int, code: int
     assert "Traceback" not in rest
 
 
-def test_failed_videos_and_warnings_are_told_at_once(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_failed_videos_and_warnings_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingDisplay(Console(quiet=True)) as follower:
         follower.tell(
             UnreadableVideo(3, "a.mp4", "replaced", "E_EMPTY", "a.mp4: the file is empty")

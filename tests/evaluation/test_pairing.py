@@ -35,8 +35,7 @@ def test_predictions_find_their_truth_by_name() -> None:
 def test_doubtful_pairs_are_refused() -> None:
     with pytest.raises(DataError, match="their folders do not decide"):
         pair_videos(
-            [AnnotatedVideo("x/video.mp4"), AnnotatedVideo("y/video.mp4")],
-            [timeline("video.mp4")],
+            [AnnotatedVideo("x/video.mp4"), AnnotatedVideo("y/video.mp4")], [timeline("video.mp4")]
         )
     with pytest.raises(DataError, match=r"a/f.mp4 and b/f.mp4 are both predictions for f"):
         pair_videos([AnnotatedVideo("f")], [timeline("a/f.mp4"), timeline("b/f.mp4")])

@@ -141,9 +141,7 @@ def test_a_video_that_shows_more_than_the_calibration_is_checked_on_windows(
     assert any("the video shows more than the calibration" in x for x in timeline.warnings)
 
 
-def test_layers_keep_no_range_that_could_move_unclear_windows_too_far(
-    clips: list[Tensor],
-) -> None:
+def test_layers_keep_no_range_that_could_move_unclear_windows_too_far(clips: list[Tensor]) -> None:
     sharp = calibrate_int8(replace(tiny_classifier(), temperature=1e-4), clips[:1])
     assert sharp.int8 is not None
     assert sharp.int8.max_difference <= precision_check.SLIGHT

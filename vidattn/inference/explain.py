@@ -110,10 +110,7 @@ def explain_windows(
     # People see larger frames than the model, whose frames are decoded at its own size.
     large = max(config.short_side, FRAME_SIDE * config.short_side // config.crop)
     opened = partial(opening, source, reader=runtime.reader, framing=config.framing)
-    with (
-        opened(short_side=config.short_side) as video,
-        opened(short_side=large) as clear,
-    ):
+    with opened(short_side=config.short_side) as video, opened(short_side=large) as clear:
         for target in targets:
             view = _view(video, target, config, frames)
             yield explainer.explain(video, clear, view, target)

@@ -173,9 +173,7 @@ class Scorer:
             self._encode = CompiledModel(self._encode, lambda _: few, self.device.type)
         else:
             self._classify = CompiledModel(
-                self._classify,
-                lambda tokens: self.batch_size(tokens.shape[1]),
-                self.device.type,
+                self._classify, lambda tokens: self.batch_size(tokens.shape[1]), self.device.type
             )
 
     def _logits(

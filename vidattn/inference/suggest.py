@@ -144,11 +144,7 @@ def describe_choice(
 
 
 def draw_window(
-    path: str,
-    window: Window,
-    opening: Opening = open_video,
-    *,
-    framing: Framing | None = None,
+    path: str, window: Window, opening: Opening = open_video, *, framing: Framing | None = None
 ) -> bytes:
     """PICTURES frames of a window side by side, as a JPEG; empty if they do not decode.
 

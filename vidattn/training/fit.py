@@ -51,13 +51,7 @@ from vidattn.training.run_dir import (
     require_writable,
     write_json,
 )
-from vidattn.training.trainer import (
-    StepResult,
-    Trainer,
-    TrainState,
-    largest_micro_batch,
-    new_state,
-)
+from vidattn.training.trainer import StepResult, Trainer, TrainState, largest_micro_batch, new_state
 
 LOG_EVERY = 50  # steps
 SAVE_SECONDS = 600.0

@@ -13,13 +13,7 @@ from torch import Tensor, nn
 
 from vidattn.config import Activation, FlowConfig, TaughtConfig
 from vidattn.data.labeled_dataset import MOST_WEIGHT
-from vidattn.models.taught import (
-    KernelHead,
-    LinearHead,
-    NeighborsHead,
-    PooledTokens,
-    chi_square,
-)
+from vidattn.models.taught import KernelHead, LinearHead, NeighborsHead, PooledTokens, chi_square
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Weights of the data against the penalty of a linear head; the higher, the closer its fit."""
@@ -206,10 +200,7 @@ def _minimize(x: Tensor, windows: TrainingWindows, strength: float) -> tuple[Ten
     weight = torch.zeros(classes, x.shape[1], requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
     optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=MOST_ITERATIONS,
-        tolerance_grad=1e-5,
-        line_search_fn="strong_wolfe",
+        [weight, bias], max_iter=MOST_ITERATIONS, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
     )
     penalty = 0.5 / (strength * max(len(x), 1))
 

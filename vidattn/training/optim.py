@@ -23,11 +23,7 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 HEAD = r"head\."
 OVER_TIME = r"blocks\.\d+\.steps\.time\.|over_time\."
-TRAINABLE = {
-    "full": "",
-    "head": HEAD,
-    "temporal": rf"{HEAD}|{OVER_TIME}|time$|time_cls",
-}
+TRAINABLE = {"full": "", "head": HEAD, "temporal": rf"{HEAD}|{OVER_TIME}|time$|time_cls"}
 """`optim.trainable` -> pattern of the names of trainable parameters."""
 
 

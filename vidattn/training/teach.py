@@ -19,12 +19,7 @@ from vidattn.config.labels import find_blank
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.batch import VideoFailure
 from vidattn.data.embeddings import EmbeddingCache
-from vidattn.data.labeled_dataset import (
-    GROUPS_HINT,
-    LabeledDataset,
-    name_first,
-    warn_of_areas,
-)
+from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first, warn_of_areas
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError

@@ -26,13 +26,7 @@ from vidattn.data.batch import Batch, shard_range
 from vidattn.errors import DivergenceError, MemoryLimitError, RecipeError, UsageError
 from vidattn.models.classifier import Model, build_model
 from vidattn.models.device import is_out_of_memory, to_device
-from vidattn.models.distributed import (
-    World,
-    is_sharded,
-    shard_like,
-    translate_dist_errors,
-    unshard,
-)
+from vidattn.models.distributed import World, is_sharded, shard_like, translate_dist_errors, unshard
 from vidattn.models.init_scratch import init_from_scratch
 from vidattn.models.layers import RngDropout
 from vidattn.models.temporal_head import TemporalHead

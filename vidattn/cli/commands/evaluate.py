@@ -14,12 +14,7 @@ from vidattn.cli import launch, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import default_views, load_model, require_weights_name, save_fitted
-from vidattn.cli.parsers import (
-    Expectation,
-    parse_expectations,
-    require_measured,
-    warn_of_misses,
-)
+from vidattn.cli.parsers import Expectation, parse_expectations, require_measured, warn_of_misses
 from vidattn.cli.terminal import metrics
 from vidattn.cli.terminal.console import Console, ProgressBar
 from vidattn.config import ViewConfig

@@ -168,8 +168,7 @@ def import_model(
         ),
     ],
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FILE", help="Output: a .safetensors file."),
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Output: a .safetensors file.")
     ],
     labels: groups.Labels = None,
     offline: groups.Offline = False,

@@ -44,8 +44,7 @@ class SuggestOptions:
     def __post_init__(self) -> None:
         if wrong := set(self.names) - set(FORMATS):
             raise UsageError(
-                f"-f {min(wrong)}: no format of suggestions",
-                hint=f"there are {', '.join(FORMATS)}",
+                f"-f {min(wrong)}: no format of suggestions", hint=f"there are {', '.join(FORMATS)}"
             )
 
     @property

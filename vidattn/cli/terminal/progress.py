@@ -94,10 +94,7 @@ class ProgressFollower:
     """Shows how far work is that yields events, with one display at a time."""
 
     def __init__(
-        self,
-        console: Console,
-        watch: Watch | None = None,
-        position: Callable[[], str] = lambda: "",
+        self, console: Console, watch: Watch | None = None, position: Callable[[], str] = lambda: ""
     ) -> None:
         """position: says how far a run is that has more inputs than this."""
         self._console, self._watch = console, watch or self._count_windows

@@ -44,8 +44,7 @@ def _parse_cues(text: str, name: str, notes: list[str]) -> annotation.Spans:
     for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n")):
         rows = block.split("\n")
         at, match = next(
-            ((i, match) for i, row in enumerate(rows) if (match := TIMES.fullmatch(row))),
-            (0, None),
+            ((i, match) for i, row in enumerate(rows) if (match := TIMES.fullmatch(row))), (0, None)
         )
         if match is not None:
             numbers = [int(value or 0) for value in match.groups()]

@@ -226,11 +226,7 @@ def _read_labels_beside(path: Path) -> list[str] | None:
 
 
 def list_videos(
-    path: Path,
-    rows: Sequence[Row],
-    root: Path,
-    numbers: Mapping[str, int],
-    group_by: str = "",
+    path: Path, rows: Sequence[Row], root: Path, numbers: Mapping[str, int], group_by: str = ""
 ) -> list[ListedVideo]:
     """The videos in the rows of a list. group_by: the header of its column of groups, if asked for.
 

@@ -104,10 +104,7 @@ def find_videos(
 
 
 def find_existing(
-    inputs: Iterable[str | os.PathLike[str]],
-    note: Callable[[str], None],
-    *,
-    or_later: bool = False,
+    inputs: Iterable[str | os.PathLike[str]], note: Callable[[str], None], *, or_later: bool = False
 ) -> list[VideoInput]:
     """As `find_videos`; raises as `require_existing`, but not for folders without videos yet."""
     videos = find_videos(inputs, note, or_later=or_later)

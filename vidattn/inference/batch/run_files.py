@@ -372,6 +372,5 @@ def require_segments(path: str, document: Mapping[str, Any]) -> None:
     """Raise UsageError for a classification, which has no times."""
     if document["task"] != "segment":
         raise UsageError(
-            f"{path}: is a classification; time budgets are of segments",
-            hint="use vidattn segment",
+            f"{path}: is a classification; time budgets are of segments", hint="use vidattn segment"
         )

@@ -66,10 +66,7 @@ class FolderWatch:
     """
 
     def __init__(
-        self,
-        sources: Sequence[str],
-        settle: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, sources: Sequence[str], settle: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._sources, self._settle, self._clock = sources, settle, clock
         self._seen: dict[str, tuple[Stamp, float]] = {}
