@@ -14,7 +14,14 @@ import torch
 from torch.testing import assert_close
 
 from tests.together import together
-from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
+from vidattn.config import (
+    ClipConfig,
+    DataConfig,
+    OptimConfig,
+    Recipe,
+    StamConfig,
+    TimeSformerConfig,
+)
 from vidattn.config.recipes import read_recipe
 from vidattn.config.serialization import to_plain
 from vidattn.data.motion.camera import LABELS
@@ -38,6 +45,11 @@ TINY = Recipe(
     ),
     data=DataConfig("motion", clips_per_epoch=16, val_clips=4),
     init_scheme="scratch",
+)
+STAM = replace(
+    TINY,
+    model=StamConfig(10, 4, 16, 8, 16, 2, 2, time_depth=2, time_heads=2, time_hidden=24),
+    optim=replace(TINY.optim, flow_weight=0.0, epochs=2),
 )
 
 

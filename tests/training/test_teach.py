@@ -27,6 +27,7 @@ from vidattn.types import Item, Window
 from vidattn.video import Prefetcher
 
 OPTIONS = TeachOptions(zoom="off", flow="off")
+PLAIN = ("--zoom", "off", "--flow", "off")
 
 
 def draw(folder: Path, name: str, seed: int, *, bright: bool, seconds: float = 0.5) -> Path:
@@ -58,6 +59,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _cached(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+
+
+@pytest.fixture
+def quick(quick: Run, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Run:
+    """With that cache."""
+    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+    return quick
 
 
 def test_a_sample_that_one_view_cannot_read_counts_in_none(
@@ -100,10 +108,9 @@ def test_a_taught_model_is_a_model_like_any_other(
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_network_of_transformers_is_taught_and_kept_whole(
-    quick: Run, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    quick: Run, folder: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("transformers")
-    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
     backbone = save_network(tmp_path / "videomae", "videomae")
     words = ("teach", folder / "labels.csv", "-m", f"hf:{backbone}", "-o", "own")
     done = quick(*words, "--frame-step", 0.125)
@@ -114,22 +121,8 @@ def test_a_network_of_transformers_is_taught_and_kept_whole(
     assert "night" in quick("classify", film, "-m", "own").stdout
 
 
-def test_the_command_prints_what_it_measured(
-    quick: Run, folder: Path, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
-    words = (
-        "teach",
-        folder / "labels.csv",
-        "-m",
-        model,
-        "-o",
-        "own",
-        "--zoom",
-        "off",
-        "--flow",
-        "off",
-    )
+def test_the_command_prints_what_it_measured(quick: Run, folder: Path, model: Path) -> None:
+    words = ("teach", folder / "labels.csv", "-m", model, "-o", "own", *PLAIN)
     done = quick(*words)
     assert done.stdout.startswith("12 samples, 2 classes, 3 groups; tiny, ")
     assert "  accuracy    100.0 %  29 to 100 %\n" in done.stdout
@@ -268,9 +261,8 @@ def test_a_contradiction_is_named_and_its_windows_are_not_taken_for_samples(
 
 
 def test_a_class_of_blank_videos_tells_what_leaving_them_out_costs(
-    quick: Run, folder: Path, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Run, folder: Path, model: Path
 ) -> None:
-    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
     path = folder / "blank.csv"
     path.write_text((folder / "labels.csv").read_text().replace(",night,", ",Blank,"))
     done = quick("teach", path, "-m", model, "-o", "own", "--zoom", "off")
@@ -288,10 +280,7 @@ def test_a_class_of_blank_videos_tells_what_leaving_them_out_costs(
     assert "is not a share" in quick(*words[:-1], "lots", code=2).stderr
 
 
-def test_a_model_that_was_taught_on_an_area_keeps_it(
-    quick: Run, folder: Path, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+def test_a_model_that_was_taught_on_an_area_keeps_it(quick: Run, folder: Path, model: Path) -> None:
     area = ("--crop", "0,0,32,32", "--mask", "0,0,8,8")
     quick("teach", folder / "labels.csv", "-m", model, "-o", "own", "--zoom", "off", *area)
     clip = vidattn.load("own").clip
@@ -314,7 +303,7 @@ def test_teaching_follows_boxes_and_names_videos_without(
         rows.append(f"{number}.mp4,{('night', 'day')[number % 2]}")
         boxes += [f"{number}.mp4,0,5,5,15,15", f"{number}.mp4,3,15,5,15,15"]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
-    words = ("teach", "labels.csv", "-m", model, "--zoom", "off", "--flow", "off", "--json")
+    words = ("teach", "labels.csv", "-m", model, *PLAIN, "--json")
     follow = (*words, "--crop", "boxes.csv")
 
     def accuracy(lines: list[str]) -> float:
@@ -352,7 +341,7 @@ def test_a_model_taught_on_several_areas_of_a_picture_keeps_them(
         for place, name in enumerate(("left", "right")):
             rows.append(f"{number}.mp4,{'day' if place == bright else 'night'},{name}")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
-    words = ("teach", "labels.csv", "-m", model, "--zoom", "off", "--flow", "off", "--json")
+    words = ("teach", "labels.csv", "-m", model, *PLAIN, "--json")
     rois = ("--roi", "left=0%,0%,50%,100%", "--roi", "right=50%,0%,50%,100%")
     report = json.loads(quick(*words, *rois, "-o", "own").stdout)
     assert report["metrics"]["accuracy"] == 1.0
@@ -381,26 +370,20 @@ def test_a_wrong_label_is_doubted(folder: Path, model: Path) -> None:
     assert (row["looks_like"], row["neighbors"][0]) == ("day", "day")
 
 
-def test_what_cannot_be_read_is_left_out_and_told(
-    folder: Path, model: Path, quick: Run, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+def test_what_cannot_be_read_is_left_out_and_told(folder: Path, model: Path, quick: Run) -> None:
     (folder / "broken.mp4").write_bytes(b"no video")
     path = folder / "broken.csv"
     path.write_text((folder / "labels.csv").read_text() + "\nbroken.mp4,day,camera 1")
-    done = quick("teach", path, "-m", model, "-o", "own", "--zoom", "off", "--flow", "off", code=4)
+    done = quick("teach", path, "-m", model, "-o", "own", *PLAIN, code=4)
     assert "warning: left out:" in done.stderr
     assert json.loads(Path("own/teach.json").read_text())["samples"] == 12
 
 
-def test_classes_of_one_group_alone_are_named(
-    folder: Path, model: Path, quick: Run, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+def test_classes_of_one_group_alone_are_named(folder: Path, model: Path, quick: Run) -> None:
     rows = (folder / "labels.csv").read_text().splitlines()
     path = folder / "rare.csv"
     path.write_text("\n".join([*rows[:-1], "11.mp4,moonlight,camera 2"]))
-    done = quick("teach", path, "-m", model, "-o", "own", "--zoom", "off", "--flow", "off")
+    done = quick("teach", path, "-m", model, "-o", "own", *PLAIN)
     assert "warning: of one group alone, so that no head that judges them" in done.stderr
     assert done.stderr.split("has seen any: ")[1].startswith("moonlight\n")
 

@@ -85,8 +85,7 @@ def test_finished_areas_are_skipped_and_missing_ones_done(
     arenas: Path, colors: Classifier, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    for _ in vidattn.segment_many(arenas, colors, out, rois=ROIS, overlap=0.0):
-        pass
+    list(vidattn.segment_many(arenas, colors, out, rois=ROIS, overlap=0.0))
     before = (out / "arenas.right.vidattn.json").read_bytes()
     (out / "arenas.right.vidattn.json").unlink()
     again = vidattn.segment_many(arenas, colors, out, rois=ROIS, overlap=0.0, skip_existing=True)
@@ -114,8 +113,7 @@ def test_a_model_of_several_areas_looks_at_each(
     both = colors.look_at(";".join(f"{name}={area}" for name, area in ROIS.items()))
     for own, rois in ((colors, ROIS), (both, {})):
         folder = tmp_path / f"{len(rois)}"
-        for _ in vidattn.segment_many(arenas, own, folder, formats="json,table", rois=rois):
-            pass
+        list(vidattn.segment_many(arenas, own, folder, formats="json,table", rois=rois))
     names = ["arenas.left.vidattn.json", "arenas.right.vidattn.json", "table.csv"]
     for name in names:
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
@@ -148,16 +146,14 @@ def test_a_run_that_is_closed_keeps_what_each_area_has(
     arenas: Path, colors: Classifier, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run = vidattn.segment_many(arenas, colors, out, rois=ROIS, overlap=0.0, batch_size=1)
+    words = {"rois": ROIS, "overlap": 0.0, "batch_size": 1}
+    run = vidattn.segment_many(arenas, colors, out, **words)
     assert len(list(islice(run, 4))) == 4
     run.close()
     saved = [json.loads(path.read_bytes()) for path in sorted(out.glob("*.json"))]
     assert [one["settings"]["roi"] for one in saved] == ["left", "right"]
     assert all("E_INTERRUPTED" in one["coverage"]["reasons"] for one in saved)
-    for _ in vidattn.segment_many(
-        arenas, colors, out, rois=ROIS, overlap=0.0, batch_size=1, skip_existing=True
-    ):
-        pass
+    list(vidattn.segment_many(arenas, colors, out, **words, skip_existing=True))
     done = [Timeline.from_json(path.read_bytes()) for path in sorted(out.glob("*.json"))]
     assert [labels(one)[-1] for one in done] == [(Window(2, 4), "green"), (Window(0, 4), "blue")]
 
