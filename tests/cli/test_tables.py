@@ -199,7 +199,11 @@ def test_time_budgets_of_all_videos_of_groups_and_of_each(quick: Run, tmp_path: 
         ("sites.csv:Habitat", [("none", "1"), ("wood", "2")]),
         ("(nor|sou)th", [("nor", "2"), ("sou", "1")]),
     ):
-        quick("timeline", "north", "south", "-f", "budget", "--group-by", how)
+        words = ("timeline", "north", "south", "--group-by", how, "-f")
+        done = quick(*words, "budget")
+        for one in (done, quick(*words, "budget,csv", "-o", ".")):
+            lost = re.findall(r"warning: budget.csv: (.*)", one.stderr)
+            assert lost == ["1 video of no group: north/b.mp4"] * (groups[0][0] == "none")
         found = rows(tmp_path / "budget.csv")
         assert found[0].items() >= {
             "scope": "all", "seen_seconds": "12.000", "label": "dive", "videos": "3",

@@ -19,7 +19,7 @@ from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter, ProgressFollower
 from vidattn.config.run_options import BatchOptions
 from vidattn.errors import ExitCode, InputError, UsageError
-from vidattn.inference.batch.events import BatchEvents, Failed
+from vidattn.inference.batch.events import BatchEvents, Failed, Note
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.batch.runner import BatchRunner, Task
@@ -124,6 +124,8 @@ def _tabulate(console: Console, paths: Sequence[str], files: OutputFiles) -> int
             if isinstance(event, Failed):
                 console.fail(event.error)
                 failed += 1
+            elif isinstance(event, Note):
+                console.warn(event.text)
     places = ", ".join(map(str, files.tables))
     console.note(f"wrote {places}, of {count_noun(len(paths) - failed, 'timeline')}")
     return ExitCode.INCOMPLETE if failed else ExitCode.DONE

@@ -241,6 +241,8 @@ class BatchPrinter:
         if (index := self._index.write()) is not None:
             self.console.note(f"wrote {index}, with links to all reports")
         self._fail_left_out(list(self._tables.left_out.values()))
+        for gap in self._tables.find_gaps():
+            self.console.warn(gap)
         if whole == total:
             return ExitCode.INCOMPLETE if self._tables.left_out else ExitCode.DONE
         if total > 1:

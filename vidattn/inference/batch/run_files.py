@@ -15,7 +15,7 @@ from weakref import finalize
 
 from vidattn.data.labeled_dataset import name_first
 from vidattn.errors import InputError, UsageError
-from vidattn.inference.batch.groups import parse_groups
+from vidattn.inference.batch.groups import NONE, parse_groups
 from vidattn.inference.batch.results import load_timeline
 from vidattn.io.files import open_output, read_file, reading, replacing_file, write_atomically
 from vidattn.io.text import count_noun
@@ -100,6 +100,10 @@ class RunFile(ABC):
 
     def foresee(self, paths: Sequence[str]) -> list[str]:
         """Sentences on what the file will lack, told before the inputs are worked on."""
+        return []
+
+    def find_gaps(self) -> list[str]:
+        """Sentences on what the file lacks, told after the work."""
         return []
 
     def fail(self, path: str, code: str) -> None:
@@ -312,6 +316,12 @@ class RunBudget(RunFile):
             self._labels |= seen.durations.keys()
             group = self._group(source, roi) if self._group else ""
             self._scopes[path] = f"{source}: {roi}" if roi else source, group
+
+    def find_gaps(self) -> list[str]:
+        """As of `RunFile`: videos of no group."""
+        lost = [name for name, group in self._scopes.values() if group == NONE]
+        count = count_noun(len(lost), "video")
+        return [f"{self.place}: {count} of no group: {name_first(lost)}"] * bool(lost)
 
     def _write(self, order: Iterable[str]) -> None:
         paths, labels = [path for path in order if path in self], sorted(self._labels)

@@ -51,6 +51,10 @@ class JobTables:
         """Whether results that are on disk belong into the tables: those of other shards, and of an
         earlier run that this one continues."""
 
+    def find_gaps(self) -> list[str]:
+        """What the files lack, after the work."""
+        return [text for file in self._files for text in file.find_gaps()]
+
     def take(self, event: BatchEvent) -> None:
         """Take the outcome of an input. Raises UsageError, OutputError."""
         match event:
@@ -129,13 +133,15 @@ def keep_tables(events: BatchEvents, job: BatchJob) -> BatchEvents:
     yield from (Note(text, warning=True) for text in tables.warnings)
     try:
         yield from observe(events, tables.take)
-        yield from (Note(error.message, warning=True) for error in tables.left_out.values())
+        lacks = [*(error.message for error in tables.left_out.values()), *tables.find_gaps()]
+        yield from (Note(text, warning=True) for text in lacks)
     finally:
         tables.write()
 
 
-def tabulate(paths: Sequence[str], output: OutputFiles) -> Iterator[Failed | ProgressStep]:
-    """Write tables of saved timelines: a progress step for each, and Failed for what is none.
+def tabulate(paths: Sequence[str], output: OutputFiles) -> Iterator[Failed | ProgressStep | Note]:
+    """Write tables of saved timelines: a progress step for each, Failed for what is none, and a
+    note on what a table lacks.
 
     Raises UsageError for timelines that need tables of their own, InputError where there are none
     at all, and OutputError.
@@ -152,3 +158,4 @@ def tabulate(paths: Sequence[str], output: OutputFiles) -> Iterator[Failed | Pro
         yield ProgressStep(names, len(paths))
     if not [file.write(paths) for file in files if not file.is_empty]:
         raise InputError(f"{names}: not written, as no timeline could be read")
+    yield from (Note(text, warning=True) for file in files for text in file.find_gaps())
