@@ -8,12 +8,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 import vidattn
 from tests.helpers import Run, two_windows, write_video
+from tests.video.helpers import remux
 from vidattn import output
 from vidattn.errors import InputError, UsageError
 from vidattn.inference.batch.start_times import StartTimes
@@ -99,14 +99,7 @@ def test_a_table_finds_videos_by_their_names(tmp_path: Path) -> None:
 def stamped(path: Path, **metadata: str) -> Path:
     """A copy of a video with other metadata."""
     write_video(path.with_suffix(".plain.mp4"), 1)
-    with av.open(str(path.with_suffix(".plain.mp4"))) as source, av.open(str(path), "w") as target:
-        target.metadata.update(metadata)
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    return path
+    return remux(path.with_suffix(".plain.mp4"), path, metadata=metadata)
 
 
 @pytest.mark.parametrize(

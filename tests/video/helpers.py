@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -63,6 +63,29 @@ def write_numbered(
             container.mux(track.encode(None))
         container.mux(stream.encode(None))
     return path
+
+
+Change = Callable[[int, Any], None]
+
+
+def remux(
+    source: Path,
+    target: Path,
+    change: Change = lambda *_: None,
+    metadata: Mapping[str, str] | None = None,
+    **options: str,
+) -> Path:
+    """Copy the packets of a video, each changed. metadata: of the file and its stream."""
+    with av.open(str(source)) as inputs, av.open(str(target), "w", options=options) as output:
+        stream = output.add_stream_from_template(inputs.streams.video[0])
+        for owner in (output, stream):
+            owner.metadata.update(metadata or {})
+        packets = (packet for packet in inputs.demux(video=0) if packet.size)
+        for number, packet in enumerate(packets):
+            change(number, packet)
+            packet.stream = stream
+            output.mux(packet)
+    return target
 
 
 def _sine(start: int, beep: float) -> av.AudioFrame:

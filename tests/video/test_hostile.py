@@ -5,14 +5,14 @@ import shutil
 import socket
 import struct
 from pathlib import Path
+from typing import Any
 
-import av
 import numpy as np
 import pytest
 
 from tests.helpers import write_video
 from tests.video.conftest import FILES, Make, Spec, numbers, write
-from tests.video.helpers import refused
+from tests.video.helpers import refused, remux
 from vidattn.errors import UsageError, VideoError
 from vidattn.video import Limits, open_video
 
@@ -228,16 +228,13 @@ def test_a_file_of_too_many_frames_is_refused(name: str, make: Make) -> None:
 
 def test_times_beyond_all_numbers_are_an_error_of_the_file(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", seconds=1)
-    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "a.nut"), "w") as out:
-        stream = source.streams.video[0]
-        copy = out.add_stream_from_template(stream)
-        for number, packet in enumerate(source.demux(stream)):
-            if packet.dts is None or packet.pts is None or packet.time_base is None:
-                continue
-            ahead = 10**13 * packet.time_base.denominator * (number > 4)
-            packet.pts, packet.dts, packet.stream = packet.pts + ahead, packet.dts + ahead, copy
-            out.mux(packet)
-    with pytest.raises(VideoError) as caught, open_video(tmp_path / "a.nut") as video:
+
+    def change(number: int, packet: Any) -> None:
+        ahead = 10**13 * packet.time_base.denominator * (number > 4)
+        packet.pts, packet.dts = packet.pts + ahead, packet.dts + ahead
+
+    path = remux(tmp_path / "a.mp4", tmp_path / "a.nut", change)
+    with pytest.raises(VideoError) as caught, open_video(path) as video:
         list(video.stream(range(video.frames)))
     assert caught.value.code == "E_DECODE"
 

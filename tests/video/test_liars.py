@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.helpers import Run, encode_video
 from tests.video.conftest import FPS, GOP, Spec, numbered, numbers, write
+from tests.video.helpers import remux
 from vidattn.video import open_video
 
 YEARS = 136 * 365 * 86400
@@ -136,16 +137,15 @@ def test_a_header_of_136_years_is_not_trusted(ask: Ask, tmp_path: Path) -> None:
 
 def test_frames_of_the_same_time_are_one(ask: Ask, tmp_path: Path) -> None:
     write(tmp_path / "plain.mkv", Spec("plain.mkv", options={"g": "12", "bf": "0", "crf": "8"}))
-    with (
-        av.open(str(tmp_path / "plain.mkv")) as source,
-        av.open(str(tmp_path / "twice.mkv"), "w") as target,
-    ):
-        stream, before = target.add_stream_from_template(source.streams.video[0]), 0
-        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
-            if number % 5 == 1:
-                packet.pts = packet.dts = before
-            before, packet.stream = packet.pts or 0, stream
-            target.mux(packet)
+    before = 0
+
+    def change(number: int, packet: Any) -> None:
+        nonlocal before
+        if number % 5 == 1:
+            packet.pts = packet.dts = before
+        before = packet.pts
+
+    remux(tmp_path / "plain.mkv", tmp_path / "twice.mkv", change)
     (tmp_path / "plain.mkv").unlink()
     write(tmp_path / "raw.h264", Spec("raw.h264", options=GOP))  # has no times at all
     code, documents = ask()

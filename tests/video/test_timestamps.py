@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
@@ -14,25 +14,11 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import FPS, GOP, Spec, numbered, numbers, write
-from tests.video.helpers import refused, write_numbered
+from tests.video.helpers import Change, refused, remux, write_numbered
 from vidattn.video import Limits, Video, open_video
 from vidattn.video.container.open import AV_VERSION
 from vidattn.video.container.packets import NO_PTS
 from vidattn.video.container.timestamps import repair
-
-Change = Callable[[int, Any], None]
-
-
-def remux(source: Path, target: Path, change: Change, **options: str) -> Path:
-    """Copy the packets of a video, each changed."""
-    with av.open(str(source)) as inputs, av.open(str(target), "w", options=options) as output:
-        stream = output.add_stream_from_template(inputs.streams.video[0])
-        packets = (packet for packet in inputs.demux(video=0) if packet.size)
-        for number, packet in enumerate(packets):
-            change(number, packet)
-            packet.stream = stream
-            output.mux(packet)
-    return target
 
 
 def shift(seconds: float) -> Change:
@@ -208,7 +194,7 @@ def test_an_mp4_without_its_first_fragments_has_its_gap_in_front(
     clip: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "late.mp4"
-    remux(clip, path, lambda *_: None, movflags="frag_keyframe+empty_moov+default_base_moof")
+    remux(clip, path, movflags="frag_keyframe+empty_moov+default_base_moof")
     parts = list(boxes(path.read_bytes()))
     media = [part for kind, part in parts if kind in (b"moof", b"mdat")]
     head = [part for kind, part in parts if kind in (b"ftyp", b"moov")]
@@ -266,14 +252,8 @@ def test_side_data_without_a_name_refuses_no_file(tmp_path: Path) -> None:
 
 
 def test_a_timecode_track_is_read(clip: Path, tmp_path: Path) -> None:
-    with av.open(str(clip)) as inputs, av.open(str(tmp_path / "tc.mov"), "w") as output:
-        stream = output.add_stream_from_template(inputs.streams.video[0])
-        stream.metadata["timecode"] = "10:20:30:05"
-        for packet in inputs.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                output.mux(packet)
-    with open_video(tmp_path / "tc.mov") as video:
+    path = remux(clip, tmp_path / "tc.mov", metadata={"timecode": "10:20:30:05"})
+    with open_video(path) as video:
         assert video.details.timecode == "10:20:30:05"
 
 
@@ -318,8 +298,8 @@ def test_what_no_stream_reaches_is_said(clip: Path, tmp_path: Path) -> None:
         "mpegts_pmt_start_pid": "0x1200",
     }
     for suffix, options in (("ts", other), ("mp4", {}), ("flv", {})):
-        first = remux(clip, tmp_path / f"1.{suffix}", lambda *_: None)
-        second = remux(clip, tmp_path / f"2.{suffix}", lambda *_: None, **options)
+        first = remux(clip, tmp_path / f"1.{suffix}")
+        second = remux(clip, tmp_path / f"2.{suffix}", **options)
         path = tmp_path / f"both.{suffix}"
         path.write_bytes(first.read_bytes() + second.read_bytes() + bytes(40_000))
         with open_video(path) as video:
