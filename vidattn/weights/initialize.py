@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vidattn.config import DataConfig, ModelConfig, Recipe, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.io.files import exists, is_folder
-from vidattn.models.classifier import Model
+from vidattn.models.classifier import Classifier, Model
 from vidattn.models.stam import BackboneStam, Stam
 from vidattn.models.timesformer import TimeSformer, resize_time
 from vidattn.weights import catalog, convert, download, key_maps, loading, torch_checkpoint
@@ -91,9 +91,10 @@ def start_from(model: Model, name_or_path: str | Path, labels: tuple[str, ...]) 
             state = torch_checkpoint.read_state(file)
         if "time_cls" not in state:
             return _copy_backbone(model, state, str(path))
-    source, source_labels = _load_source(name_or_path)
+    source, classifier = _load_source(name_or_path)
+    same_labels = classifier is not None and classifier.labels == labels
     if not isinstance(model, Transformer) or not isinstance(source, Transformer):
-        return _copy_same(model, source, name_or_path, same_labels=source_labels == labels)
+        return _copy_same(model, source, name_or_path, same_labels=same_labels)
     ours, theirs = model.config, source.config
     for name in _compare(ours, theirs, SHAPE):
         raise WeightsError(
@@ -109,7 +110,7 @@ def start_from(model: Model, name_or_path: str | Path, labels: tuple[str, ...]) 
         notes += _copy_over_time(model, source, state)
     else:
         state |= _fit_blocks(model, source)
-    if source_labels == labels:
+    if same_labels:
         state |= {f"head.{k}": v for k, v in source.head.state_dict().items()}
     else:
         notes.append("the head starts from random values: the classes differ")
@@ -174,12 +175,12 @@ def fit_shape(recipe: Recipe, name_or_path: str | Path) -> Recipe:
     model has no clips: it changes the shape and image size of the recipe, unless the shape already
     agrees. Raises WeightsError like `start_from`.
     """
-    source, source_labels = _load_source(name_or_path)
-    if source_labels is None:
+    source, classifier = _load_source(name_or_path)
+    if classifier is None:
         return _fit_image_shape(recipe, source.config)
-    clip = loading.load(name_or_path).clip
-    clip = replace(clip, train_sampling=recipe.clip.train_sampling, sampling=recipe.clip.sampling)
-    if not recipe.clip.step_seconds:
+    own, clip = recipe.clip, classifier.clip
+    clip = replace(clip, train_sampling=own.train_sampling, sampling=own.sampling)
+    if not own.step_seconds:
         clip = replace(clip, step_seconds=0.0)
     return replace(
         recipe, model=source.config, clip=clip, data=_scale_short_sides(recipe, clip.crop)
@@ -262,8 +263,8 @@ def _resize_positions(pos: Tensor, side: int) -> Tensor:
     return grid[0].permute(1, 2, 0)
 
 
-def _load_source(name_or_path: str | Path) -> tuple[Model, tuple[str, ...] | None]:
-    """The model to start from and its classes, None for an image model or without a head."""
+def _load_source(name_or_path: str | Path) -> tuple[Model, Classifier | None]:
+    """The model to start from and its classifier, None for an image model or without a head."""
     text = str(name_or_path)
     path = _find_image_file(text)
     if path is not None:
@@ -286,7 +287,7 @@ def _load_source(name_or_path: str | Path) -> tuple[Model, tuple[str, ...] | Non
             hint="such as timesformer-k400, stam-16-k400 or motion-tiny; a taught model learns on "
             "with vidattn teach",
         )
-    return classifier.model, classifier.labels
+    return classifier.model, classifier
 
 
 def _find_image_file(text: str) -> Path | None:
