@@ -64,7 +64,8 @@ class DecodeWorker:
         limits = Limits(**meta["limits"])
         self._close()
         self._file, source = fd, source_of(fd)
-        asked = READERS.get(meta["reader"], READERS["pyav"])
+        name = meta["reader"] if meta["reader"] in READERS else "pyav"
+        asked = READERS[name]
         layers = self._enter_sandbox(asked, limits)
 
         def open_source() -> Source:
@@ -85,10 +86,10 @@ class DecodeWorker:
                 code="E_TOO_LARGE",
             )
         self._dense = self._sparse = PyAVReader(open_source, found.table, convert)
-        if asked != READERS["pyav"]:
+        if name != "pyav":
             if limits.stream is not None:
                 raise refuse(asked.package, "it cannot choose a stream")
-            module = import_module(f"vidattn.video.readers.{asked.module}")
+            module = import_module(f"vidattn.video.readers.{name}")
             assert fd is not None
             self._sparse = getattr(module, asked.cls)(path_of(fd), found, size, limits)
             if asked.dense:

@@ -18,9 +18,8 @@ from vidattn.video.protocol import Frames
 class ReaderInfo:
     """A reader: the class that implements it, and the library that it needs."""
 
-    module: str
-    """Below `vidattn.video.readers`."""
     cls: str
+    """Of the module with the name of the reader."""
     package: str
     """Name of the library on the package index."""
     extra: str = ""
@@ -39,11 +38,10 @@ class ReaderInfo:
 
 
 READERS = {
-    "pyav": ReaderInfo("pyav", "PyAVReader", "av"),
-    "decord": ReaderInfo("decord", "DecordReader", "decord", dense=False, library="decord"),
-    "opencv": ReaderInfo("opencv", "OpenCVReader", "opencv-python", library="cv2"),
+    "pyav": ReaderInfo("PyAVReader", "av"),
+    "decord": ReaderInfo("DecordReader", "decord", dense=False, library="decord"),
+    "opencv": ReaderInfo("OpenCVReader", "opencv-python", library="cv2"),
     "torchcodec": ReaderInfo(
-        "torchcodec",
         "TorchcodecReader",
         "torchcodec",
         extra="[torchcodec]",
