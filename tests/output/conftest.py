@@ -10,6 +10,14 @@ from tests.output.chromium import Page, browser
 
 
 @pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def only_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with browser(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
+
+
+@pytest.fixture
+def page(only_page: Page) -> Iterator[Page]:
+    """It must not complain in the end, and keeps nothing for the next test, even if one fails."""
+    yield only_page
+    only_page.ask("localStorage.clear()")
+    assert only_page.complaints() == []

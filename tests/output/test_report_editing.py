@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,6 @@ SPANS = (
     " r.querySelector('bdi').innerText, r.segment.score === null])"
 )
 SUMMARY = "document.getElementById('summary').innerText"
-
-
-@pytest.fixture(autouse=True)
-def no_draft(page: Page, tmp_path: Path) -> Iterator[None]:
-    yield
-    page.ask("localStorage.clear()")
 
 
 def opened(page: Page, folder: Path, **changes: Any) -> Timeline:
@@ -77,7 +70,6 @@ def test_brackets_move_the_boundaries_to_the_moment(page: Page, tmp_path: Path) 
     assert page.ask(SPANS)[0][:3] == [0, 0.5, "background"]
     keys(page, "[", "]")
     assert len(page.ask(SPANS)) == 6
-    assert page.complaints() == []
 
 
 def test_digits_name_the_labels_with_the_most_time_and_delete_makes_background(
@@ -117,7 +109,6 @@ def test_undo_goes_back_to_the_model_and_redo_forward(page: Page, tmp_path: Path
     assert labels(page) == expected(walk)
     keys(page, "ctrl z")  # a reset is undone, too
     assert labels(page)[1] == "jump"
-    assert page.complaints() == []
 
 
 def test_a_typed_label_may_be_any_of_the_model_or_a_new_one(page: Page, tmp_path: Path) -> None:
@@ -146,7 +137,6 @@ def test_a_typed_label_may_be_any_of_the_model_or_a_new_one(page: Page, tmp_path
     keys(page, "x", "Escape")
     assert not page.ask("document.getElementById('picker').open")
     assert labels(page)[0] == "hop <b>"
-    assert page.complaints() == []
 
 
 def test_a_segment_is_cut_and_frames_are_stepped(page: Page, tmp_path: Path) -> None:
@@ -182,7 +172,6 @@ def test_the_draft_survives_a_reload_and_belongs_to_one_timeline(
         page.ask(f"localStorage.setItem({json.dumps(key)}, {json.dumps(broken)})")
         page.open(tmp_path / "walk.vidattn.html")
         assert labels(page) == expected(walk)
-    assert page.complaints() == []
 
 
 def test_a_browser_that_keeps_nothing_says_so(page: Page, tmp_path: Path) -> None:
@@ -191,7 +180,6 @@ def test_a_browser_that_keeps_nothing_says_so(page: Page, tmp_path: Path) -> Non
     keys(page, "2")
     assert "save it, this browser does not keep it" in page.ask(SUMMARY)
     assert labels(page)[0] == "jump"
-    assert page.complaints() == []
 
 
 def test_saved_labels_are_ground_truth_and_training_data(page: Page, tmp_path: Path) -> None:
@@ -235,7 +223,6 @@ def test_where_labels_overlap_an_edit_leaves_the_others_alone(page: Page, tmp_pa
     to(page, 3.0)
     keys(page, "2")  # where nothing is, a segment as long as a window begins
     assert spans(page)[3] == (3, 3.5, "jump")
-    assert page.complaints() == []
 
 
 def with_split(path: Path) -> Path:
@@ -275,4 +262,3 @@ def test_the_time_budget_is_that_of_python_and_follows_edits(page: Page, tmp_pat
     to(page, 1.25)
     keys(page, "1")  # walk joins walk
     assert page.ask(table.format("labels"))[0][:3] == ["walk", "1", "0:02.0"]
-    assert page.complaints() == []
