@@ -144,7 +144,7 @@ def test_fitted_thresholds_are_stored(saved: Path, quick: Run, video: Path, mode
 
 
 def test_a_closed_stdout_loses_no_model(
-    saved: Path, video: Path, model: Path, vidattn: Run, tmp_path: Path
+    saved: Path, model: Path, vidattn: Run, tmp_path: Path
 ) -> None:
     Path("truth.csv").write_text(HEADER + "walk.mp4,walk,0,4\n")
     fit = ("--fit-threshold", "-m", model, "-o", "a.safetensors")

@@ -85,7 +85,7 @@ def test_the_first_frame_can_have_a_timecode(quick: Run, park: Path, tmp_path: P
     assert otio["global_start_time"]["value"] == 360_000
 
 
-def test_shares_are_of_the_segmented_part(quick: Run, park: Path, tmp_path: Path) -> None:
+def test_shares_are_of_the_segmented_part(quick: Run, park: Path) -> None:
     document = json.loads(park.read_text())
     document["input"]["duration"] = 100.0
     park.write_text(json.dumps(document))

@@ -7,13 +7,10 @@ import torch
 from torch import Tensor
 
 from tests.helpers import tiny_classifier
-from vidattn.config import ClipConfig
 from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer
 from vidattn.models.device import Runtime
 
-SHAPE = {"classes": 3, "frames": 8, "size": 32, "patch": 16, "width": 32, "depth": 2, "heads": 2}
-CLIP = ClipConfig(frames=8, short_side=32, crop=32)
 MODELS = ("divided", "space", "stam")
 
 

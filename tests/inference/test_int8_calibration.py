@@ -15,7 +15,7 @@ from torch import Tensor
 
 import vidattn
 from tests.helpers import tiny_classifier
-from tests.inference.test_check_cache import other_weights
+from tests.inference.test_precision_check import other_weights
 from vidattn.data.windowing import Windowing
 from vidattn.errors import InputError, UsageError, WeightsError
 from vidattn.inference import precision_check, scorer

@@ -149,6 +149,6 @@ def test_records_of_another_shape_are_damage(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(MAGIC)
 
 
-def test_a_full_disk_is_an_error_of_the_output(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_of_the_output() -> None:
     with ScoreLog("/dev/full") as log, pytest.raises(OutputError):
         log.begin(WHO, 3)

@@ -185,7 +185,7 @@ def test_all_processes_report_broken_videos(damaged: Path, tmp_path: Path) -> No
     assert kinds == ["note", "note", "lost", "lost", "epoch", "verdict"]
 
 
-def test_an_unwritable_run_dir_is_refused_at_once(folder: Path, tmp_path: Path) -> None:
+def test_an_unwritable_run_dir_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for run_dir in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run")):
         with pytest.raises(OutputError, match=f"{run_dir}: cannot be written") as caught:

@@ -86,9 +86,7 @@ def test_its_metrics_and_curves_are_those_of_several_labels(
     assert recipe["optim"]["class_weights"] == [1.0, 1.0]  # no label is rare
 
 
-def test_a_run_of_several_labels_resumes_to_the_same_bytes(
-    listed: Path, trained: tuple[Path, list[fit.Event]], tmp_path: Path
-) -> None:
+def test_a_run_of_several_labels_resumes_to_the_same_bytes(listed: Path, tmp_path: Path) -> None:
     short = replace(BOTH, optim=replace(BOTH.optim, epochs=2))
     run(listed, tmp_path / "whole", short)
     recipe = replace(short, data=replace(short.data, dataset=str(listed)))

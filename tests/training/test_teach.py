@@ -461,7 +461,7 @@ def lit(folder: Path, name: str, levels: list[int], seed: int) -> Path:
 
 
 def test_correcting_ten_windows_and_teaching_again_helps_on_other_videos(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path
 ) -> None:
     # Nights are dark in the forty windows that are labeled first, and by a lamp everywhere else.
     rows, rng = ["path,label,start,end"], np.random.default_rng(0)

@@ -201,7 +201,7 @@ def test_clips_move_to_the_gpu_without_blocking(monkeypatch: pytest.MonkeyPatch)
     assert seen == [clips]
 
 
-def test_a_state_is_restored_to_the_bit(tmp_path: Path) -> None:
+def test_a_state_is_restored_to_the_bit() -> None:
     recipe = changed(ema=0.9)
     state, _ = train(recipe, 3)
     tensors = {k: v.clone() for k, v in state.tensors().items()}

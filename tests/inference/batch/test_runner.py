@@ -91,7 +91,7 @@ def test_what_auto_has_chosen_is_no_result_of_float32(segment: Segment) -> None:
 
 @pytest.mark.parametrize("how", ["close", "Ctrl-C"])
 def test_a_stop_leaves_the_windows_so_far_and_a_resumed_run_the_same_bytes(
-    segment: Segment, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, how: str
+    segment: Segment, classifier: Classifier, how: str
 ) -> None:
     options = {"formats": "json,csv", "stride": 0.05, "skip_existing": True}
     segment("videos/a.mp4", out="whole", formats="json,csv", stride=0.05)
