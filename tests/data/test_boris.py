@@ -59,7 +59,7 @@ def test_a_project_is_ground_truth(tmp_path: Path, name: str) -> None:
     found = read_ground_truth(write(tmp_path / name, project(EVENTS, {"cage/a.mp4": 8.0})))
     (video,) = found.videos
     assert (video.name, video.duration, video.spans) == ("cage/a.mp4", 8.0, SPANS)
-    assert "1 point event count as 1 s each" in found.notes[0]
+    assert "1 point event taken for 1 s each" in found.notes[0]
     assert "1 state event without end" in found.notes[1]
 
 

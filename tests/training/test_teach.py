@@ -250,11 +250,15 @@ def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
 def test_a_contradiction_is_named_and_its_windows_are_not_taken_for_samples(
     folder: Path, model: Path, quick: Run
 ) -> None:
-    (folder / "twice.csv").write_text(
-        (folder / "labels.csv").read_text() + "\n0.mp4,night,camera 0"
-    )
+    lines = [*(folder / "labels.csv").read_text().splitlines(), "0.mp4,night,camera 0"]
+    rows = "".join(f"{line},{'x' if n else 'weather'}\n" for n, line in enumerate(lines))
+    (folder / "twice.csv").write_text(rows)
     words = ("teach", folder / "twice.csv", "-m", model, "--zoom", "off", "--flow", "off")
     done = quick(*words, "--window", "0.25", "-o", "own")
+    assert (
+        "note: " + str(folder / "twice.csv") + ": columns that are not read: weather" in done.stderr
+    )
+    assert "for validation" not in done.stderr
     assert re.search(r"several labels at once, as in .*\b0\.mp4\n", done.stderr)
     assert "fewer than 10 samples, so their metrics say little: day (6), night (7)" in done.stderr
     assert "\n  13 windows cross-validated in 3 folds of whole groups, 95 %\n" in done.stdout

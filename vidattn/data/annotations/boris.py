@@ -162,7 +162,7 @@ def _pair(events: Iterable[_Event], where: str, notes: list[str]) -> BySubject:
             begun[key] = event.time
     if points:
         count = count_noun(points, "point event")
-        notes.append(f"{where}: {count} count as {POINT_SECONDS:g} s each")
+        notes.append(f"{where}: {count} taken for {POINT_SECONDS:g} s each")
     if begun:
         notes.append(f"{where}: {count_noun(len(begun), 'state event')} without end: left out")
     return spans

@@ -171,4 +171,6 @@ def open_samples(
         paths = [Path(os.path.relpath(item.path, opened[0].root)).as_posix() for item in items]
         names = group_names(paths, group_by, str(opened[0].root))
         items = tuple(replace(item, group=one) for item, one in zip(items, names, strict=True))
-    return replace(opened[0], items=items, notes=())
+    notes = dict.fromkeys(note for each in opened for note in each.notes)
+    kept = tuple(note for note in notes if " for validation" not in note)  # of splits
+    return replace(opened[0], items=items, notes=kept)
