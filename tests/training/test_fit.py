@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import json
+import re
 import shutil
 import threading
 from dataclasses import replace
@@ -228,6 +229,22 @@ def test_resuming_a_finished_run_says_that_it_is_complete_and_nothing_else(done:
     saved, note = run(done, resume=True)
     assert (type(saved), type(note)) == (fit.CheckpointSaved, fit.TrainingNote)
     assert contents(done) == before
+
+
+@pytest.mark.parametrize(
+    ("optim", "text"),
+    [
+        ({"epochs": 1, "warmup_epochs": 1.5}, r"takes 1.5 epochs and the run 1: .* never reaches"),
+        ({"schedule": "steps", "epochs": 1, "milestones": (0, 1)}, "fall at epoch 1, and the run "),
+        ({"schedule": "cosine", "epochs": 1, "milestones": (1, 2)}, ""),
+    ],
+)
+def test_a_run_too_short_for_its_learning_rates_says_so(
+    optim: dict[str, Any], text: str, tmp_path: Path
+) -> None:
+    recipe = replace(TINY, optim=replace(TINY.optim, **optim))
+    notes = [e.text for e in run(tmp_path / "run", recipe) if isinstance(e, fit.TrainingNote)]
+    assert [bool(re.search(text, note)) for note in notes] == [True] * bool(text)
 
 
 def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:

@@ -138,7 +138,8 @@ class Run:
         if self.world.is_main:
             self.log = RunLog(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
             self.metrics = MetricsFile(self.run_dir / "metrics.csv", len(self.log.epochs()))
-        notes = [TrainingNote(text) for text in (*self.data.notes, *state.notes)]
+        cut = optimizers.describe_cut_schedule(self.recipe.optim)
+        notes = [TrainingNote(text) for text in (*self.data.notes, *state.notes, *cut)]
         notes += [TrainingNote(text, warning=True) for text in self.data.warnings]
         if (was := facts.get("videos", self.data.videos)) != self.data.videos:
             text = f"the dataset has changed: {self.data.videos} videos to train on were {was}"

@@ -43,6 +43,22 @@ def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:
     return optim.lr * min(1.0, warm) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+def describe_cut_schedule(optim: OptimConfig) -> list[str]:
+    """Sentences about what the learning rate does not do because the run ends before."""
+    epochs, late = optim.epochs, [m for m in optim.milestones if m >= optim.epochs]
+    if optim.warmup_epochs >= epochs:
+        return [
+            f"the warm-up takes {optim.warmup_epochs:g} epochs and the run {epochs}: the learning "
+            f"rate never reaches {optim.lr:g} (--set optim.warmup_epochs=N)"
+        ]
+    if optim.schedule == "steps" and late:
+        return [
+            f"the learning rate would fall at epoch {' and '.join(map(str, late))}, and the run "
+            f"ends after {epochs} (--set optim.milestones=[M,N])"
+        ]
+    return []
+
+
 def scale_lr(optim: OptimConfig, batch_size: int) -> tuple[float, str]:
     """The learning rate for another batch size, and a sentence about the change.
 
