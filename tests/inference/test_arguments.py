@@ -1,5 +1,6 @@
 """Models by name, and settings as plain keywords, in the calls of Python."""
 
+import copy
 import math
 import pickle
 import sys
@@ -19,6 +20,7 @@ from vidattn.errors import UsageError
 from vidattn.inference.arguments import BatchKeywords, EvalKeywords, Keywords, RuntimeKeywords
 from vidattn.inference.batch.classify import ClassifyKeywords
 from vidattn.inference.batch.job import ClassifyOptions
+from vidattn.models.int8 import can_multiply_int8
 
 
 def test_the_keywords_are_the_fields_of_the_settings() -> None:
@@ -154,3 +156,15 @@ def test_numbers_of_numpy_are_those_of_python(video: Path) -> None:
 def test_what_is_no_video_is_named(source: Any) -> None:
     with pytest.raises(UsageError, match="neither the path of a video nor an open video"):
         vidattn.segment(source, "motion-tiny")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_classifier_that_was_used_can_be_copied_and_sent(video: Path, precision: str) -> None:
+    if precision == "int8" and not can_multiply_int8():
+        pytest.skip("torch has no oneDNN in 8 bits")
+    classifier = vidattn.load("motion-tiny")
+    scores = vidattn.segment(video, classifier, precision=precision).scores  # type: ignore[arg-type]
+    for other in (copy.deepcopy(classifier), pickle.loads(pickle.dumps(classifier))):
+        again = vidattn.segment(video, other, precision=precision)
+        tolerance = 1e-6 if precision == "fp32" else 0.02  # memory is aligned otherwise
+        np.testing.assert_allclose(again.scores, scores, atol=tolerance)

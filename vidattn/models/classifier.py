@@ -111,6 +111,10 @@ class Classifier:
         if self.thresholds and len(self.thresholds) != len(self.labels):
             raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which fuse the model anew: packed 8-bit weights have no bytes."""
+        return {**self.__dict__, "_fused": {}}
+
     def fused_model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """The fastest form of `model` in eval mode, see `vidattn.models.fused`.
 
