@@ -16,7 +16,7 @@ from vidattn.config.run_options import EvalViews
 from vidattn.data.batch import Batch
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets import open_dataset
-from vidattn.errors import DataError
+from vidattn.errors import DataError, UsageError
 from vidattn.evaluation.classification import measure, measure_predictions
 from vidattn.evaluation.dataset import DatasetEvaluator, VideoPredicted, predict_logits
 from vidattn.inference import stream
@@ -169,6 +169,21 @@ def test_more_frames_are_sampled_when_asked_for(dataset: LabeledDataset) -> None
     scores = torch.from_numpy(made.logits[0]).softmax(-1).numpy()
     np.testing.assert_allclose(scores, timeline.scores[0], atol=1e-6)
     assert made.about["settings"]["frames"] == 7
+
+
+@pytest.mark.parametrize(("views", "frames", "clips"), [(CENTER, 8, 2), (ViewConfig(3, 5), 9, 3)])
+def test_of_dense_clips_the_frames_in_all_decide_how_many_are_seen(
+    dataset: LabeledDataset, classifier: Classifier, views: ViewConfig, frames: int, clips: int
+) -> None:
+    """A clip has 4 frames; what is reported is what is done."""
+    made = []
+    for options in (EvalViews(views, frames), EvalViews(replace(views, clips=clips))):
+        evaluator = DatasetEvaluator(classifier, dataset, options, runtime=CPU)
+        made.append(evaluator.collect(evaluator.predict()))
+    np.testing.assert_array_equal(made[0].logits, made[1].logits)
+    assert made[0].about["settings"] == made[1].about["settings"]
+    with pytest.raises(UsageError, match="3 frames are fewer than the 4 of one clip"):
+        DatasetEvaluator(classifier, dataset, EvalViews(views, 3), runtime=CPU)
 
 
 def test_regions_of_a_file_have_names(dataset: LabeledDataset, classifier: Classifier) -> None:

@@ -71,6 +71,8 @@ class EvalViews:
     views: ViewConfig | None = None
     """None: those of the recipe that trained the model, or 3x1."""
     frames: int | None = None
+    """Frames of a clip that is not dense; of dense ones those in all, which decide how many whole
+    clips are seen, whatever `views` says."""
     sampling: EvalSampling = "auto"
     """As of `vidattn.classify`; "auto" is how the weights were trained
     (`ClipConfig.train_sampling`): dense clips, or frames spread over the video; "official" takes

@@ -244,20 +244,25 @@ def plan_views(
     return ViewPlan(tuple(planned), seen, settings, notes)
 
 
+def count_clips(frames: int, clip: ClipConfig) -> int:
+    """How many whole dense clips have `frames` in all. Raises UsageError for fewer than one has,
+    and for more than MAX_FRAMES."""
+    if frames < clip.frames:
+        raise UsageError(
+            f"{frames} frames are fewer than the {clip.frames} of one clip of these weights",
+            hint="ask for more frames, or for --sampling uniform",
+        )
+    return math.ceil(_check_frames(frames, clip) / clip.frames)
+
+
 def _place_dense_clips(
     region: Window, clip: ClipConfig, frames: int | None, views: ViewConfig | None
 ) -> tuple[int, int, tuple[Window, ...], float]:
     """Clip length, number of clips, their spans and their step."""
     span = clip.span_seconds
-    if frames is not None and frames < clip.frames:
-        raise UsageError(
-            f"{frames} frames are fewer than the {clip.frames} of one clip of these weights",
-            hint="ask for more frames, or for --sampling uniform",
-        )
+    clips = math.ceil(DENSE_FRAMES / clip.frames) if frames is None else count_clips(frames, clip)
     if views is not None and (frames is None or views.clips > 1):
         clips = views.clips
-    else:
-        clips = math.ceil((frames or DENSE_FRAMES) / clip.frames)
     if clips >= sampling.window_count(region.duration, span, span):
         # Another clip would repeat frames: the windows of `segment` are all there is.
         starts = [window.start for window in sampling.windows(region.duration, span, span)]
@@ -282,7 +287,7 @@ def _check_frames(frames: int | None, clip: ClipConfig) -> int:
     if frames is not None and frames < 1:
         raise UsageError(f"a clip has at least 1 frame, got {frames}")
     if frames is not None and frames > MAX_FRAMES:
-        raise UsageError(f"a clip has at most {MAX_FRAMES:,} frames, got {frames:,}")
+        raise UsageError(f"at most {MAX_FRAMES:,} frames are seen, got {frames:,}")
     return frames or clip.frames
 
 

@@ -109,7 +109,7 @@ def parse_views(text: str) -> ViewConfig:
 
     Raises UsageError; for "10x3" its hint is "did you mean 3x10?".
     """
-    match = re.fullmatch(r"\s*(\d{1,4})\s*[xX\u00d7]\s*(\d{1,4})\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX\u00d7]\s*(\d{1,5})\s*", text)
     if match is None:
         raise UsageError(
             f"views {text!r}: expected SxT, spatial crops x temporal clips",

@@ -84,6 +84,8 @@ class DatasetEvaluator:
     ) -> None:
         clip, views, frames = classifier.clip, options.views or ViewConfig(), options.frames
         mode = default_sampling(clip) if options.sampling == "auto" else options.sampling
+        if mode == "dense" and frames is not None:
+            views, frames = replace(views, clips=plan.count_clips(frames, clip)), None
         dense = mode == "dense" or (mode == "official" and clip.train_sampling == "dense")
         self.classifier, self.source, self.runtime = classifier, source, runtime
         self.limits = limits
@@ -93,6 +95,7 @@ class DatasetEvaluator:
         self.warnings = warn_of_areas(source, clip)
         tsm = isinstance(classifier.model, FrameResNet)
         self.planner = make_planner(clip, views, mode, frames, tsm=tsm)
+        self.views = views
         self.settings: dict[str, Any] = {
             "views": f"{views.spatial}x{views.clips}",
             "sampling": mode,

@@ -318,7 +318,6 @@ class DatasetRun:
 
         dataset = self._open_dataset(name)
         count = len(dataset.items)
-        self.console.note(f"{count_noun(count, dataset.noun)}, {describe_views(views)} each")
         with join_world(self.runtime.torch_device(), IDLE_SECONDS) as world:
             evaluator = DatasetEvaluator(
                 classifier,
@@ -327,6 +326,8 @@ class DatasetRun:
                 runtime=replace(self.runtime, device=str(world.device)),
                 limits=self.limits,
             )
+            each = describe_views(evaluator.views)
+            self.console.note(f"{count_noun(count, dataset.noun)}, {each} each")
             self.warned = evaluator.warnings
             for text in self.warned:
                 self.console.warn(text)
