@@ -18,7 +18,7 @@ from vidattn.evaluation.dataset import predict_logits
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights import catalog, download, key_maps, loading, model_card
-from vidattn.weights.catalog import CATALOG
+from vidattn.weights.catalog import CATALOG, WeightsSource
 from vidattn.weights.conv_keys import LAYOUTS
 from vidattn.weights.loading import BUNDLED_FOLDER, load
 from vidattn.weights.safetensors_file import read_header
@@ -137,7 +137,7 @@ def test_the_default_has_a_free_license_and_the_long_one_has_not() -> None:
     default, long = CATALOG[catalog.DEFAULT], CATALOG[catalog.LONG_DEFAULT]
     assert (default.license, default.frames, default.top1) == ("Apache-2.0", 8, 77.69)
     assert default.location.endswith("-a4d0d01f.pth")
-    assert default.sha256 == "a4d0d01f"
+    assert default.sources[0].sha256 == "a4d0d01f"
     assert (long.license, long.frames, long.frame_interval) == ("CC-BY-NC-4.0", 96, 4)
     assert long.location == "fcakyon/timesformer-large-finetuned-k400"
     assert default.expect == "k400 top-1 77.69, top-5 93.45 (views 3x1)"
@@ -230,9 +230,10 @@ def test_another_file_in_the_cache_is_refused(bundled: Classifier) -> None:
 
 
 def test_an_entry_completes_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = replace(CATALOG["timesformer-k400"], sha256="")
+    place = CATALOG["timesformer-k400"].location
+    entry = replace(CATALOG["timesformer-k400"], sources=(WeightsSource(place),))
     monkeypatch.setitem(CATALOG, "timesformer-k400", entry)
-    put(entry.location, small(400), "mmaction2")
+    put(place, small(400), "mmaction2")
     loaded, notice = weights.load_default()
     assert notice is None
     assert (loaded.labels, loaded.clip.step_seconds) == (weights.load_labels("k400"), 32 / 30)

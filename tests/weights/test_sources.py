@@ -26,8 +26,7 @@ ENTRY = CATALOG["timesformer-k400"]
 
 
 def entry_of(*locations: str, sha256: str = "") -> CatalogEntry:
-    first, *others = (WeightsSource(location, sha256) for location in locations)
-    return replace(ENTRY, location=first.location, sha256=sha256, mirrors=tuple(others))
+    return replace(ENTRY, sources=tuple(WeightsSource(place, sha256) for place in locations))
 
 
 @pytest.fixture

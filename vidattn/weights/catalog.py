@@ -42,8 +42,8 @@ class CatalogEntry:
     """A model that can be loaded by name."""
 
     name: str
-    location: str
-    """A URL, a Hugging Face hub id (owner/name), or the name of a bundled file."""
+    sources: tuple[WeightsSource, ...]
+    """All places with the weights, in the order in which they are tried; none: bundled."""
     frames: int
     """Frames per clip."""
     dataset: str
@@ -59,26 +59,18 @@ class CatalogEntry:
     """Published accuracy in percent, for `views`."""
     top5: float | None = None
     views: str = "3x1"
-    sha256: str = ""
-    """The digest of the file at `location`, or its first digits, if published."""
     channels: str = "rgb"
     note: str = ""
-    source_note: str = ""
-    """As `note`, but of weights from `location` alone."""
-    mirrors: tuple[WeightsSource, ...] = ()
-    """Other places with the same weights, in the order in which they are tried."""
-
-    @property
-    def sources(self) -> tuple[WeightsSource, ...]:
-        """All places with the weights, in the order in which they are tried."""
-        if self.is_bundled:
-            return ()
-        return (WeightsSource(self.location, self.sha256, self.source_note), *self.mirrors)
 
     @property
     def is_bundled(self) -> bool:
         """Whether the weights ship with the package."""
-        return "/" not in self.location
+        return not self.sources
+
+    @property
+    def location(self) -> str:
+        """The first place with the weights, or the name of the bundled file."""
+        return f"{self.name}.safetensors" if self.is_bundled else self.sources[0].location
 
     @property
     def megabytes(self) -> int:
@@ -148,13 +140,14 @@ VARIANT = {"base": "timesformer", "hr": "timesformer-hr", "large": "timesformer-
 ALPHABETICAL = "class names are assumed to be in alphabetical order: the file has none"
 PYTORCHVIDEO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/"
 VIDEO, X3D = f"{PYTORCHVIDEO}kinetics/", "https://dl.fbaipublicfiles.com/pyslowfast/x3d_models/"
-TSM_ZOO, *TSM_MIRRORS = (
+TSM_ZOOS = (
     "https://hanlab18.mit.edu/projects/tsm/models/TSM_",
     "https://file.lzhu.me/projects/tsm/models/TSM_",
     "https://hanlab.mit.edu/projects/tsm/models/TSM_",
 )
 """All of the authors, whose READMEs of different times name them for the same files."""
 R101 = "slowfast_r101_8xb8-8x8x1-256e_kinetics400-rgb"
+R101_URL = f"{MMACTION2}slowfast/{R101}/{R101}_20220818-9c0e09bd.pth"
 
 # Scores of PyTorchVideo's files are its own; those of PySlowFast's and TSM's are in their zoos.
 # name, variant, file, frames, step at 30 fps, crop of the test, top-1
@@ -188,9 +181,10 @@ SHIFT_DATA = {"k400": "kinetics", "ssv2": "somethingv2"}
 
 def _make_mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -> CatalogEntry:
     stem = f"timesformer_{variant}_8xb8-8x32x1-15e_kinetics400-rgb"
+    url = f"{MMACTION2}timesformer/{stem}/{stem}_20220815-{digits}.pth"
     return CatalogEntry(
         name=name,
-        location=f"{MMACTION2}timesformer/{stem}/{stem}_20220815-{digits}.pth",
+        sources=(WeightsSource(url, digits),),
         frames=8,
         dataset="k400",
         license="Apache-2.0",
@@ -198,7 +192,6 @@ def _make_mmaction2(name: str, variant: str, digits: str, top1: float, top5: flo
         attention={"divST": "divided", "jointST": "joint", "spaceOnly": "space"}[variant],
         top1=top1,
         top5=top5,
-        sha256=digits,
     )
 
 
@@ -207,9 +200,10 @@ def _make_official(row: tuple[str, str, str, int, float, float | None, str]) -> 
     model, dataset, clip, size, top1, top5, key = row
     frames, _, rate = clip.partition("x")
     tiled = dataset == "howto100m"
+    url = f"{ZOO}{key}/TimeSformer_divST_{clip}_{size}_{NAMED[dataset]}.pyth?dl=1"
     return CatalogEntry(
         name=f"timesformer-{dataset}-{frames}" if tiled else f"{VARIANT[model]}-{dataset}-meta",
-        location=f"{ZOO}{key}/TimeSformer_divST_{clip}_{size}_{NAMED[dataset]}.pyth?dl=1",
+        sources=(WeightsSource(url),),
         frames=int(frames),
         dataset=dataset,
         license=NC,
@@ -239,20 +233,14 @@ def _make_hub(row: tuple[str, str, str, int, float, float | None, str]) -> Catal
     ]
     if UNLICENSED in notes:
         places.reverse()
-    first, second = places
-    return replace(
-        official,
-        name=f"{name}-hf" if name == DEFAULT else name,
-        location=first.location,
-        source_note=first.note,
-        mirrors=(second,),
-    )
+    name = f"{name}-hf" if name == DEFAULT else name
+    return replace(official, name=name, sources=tuple(places))
 
 
 def _make_stam(frames: int, top1: float | None, first: bool = False) -> CatalogEntry:
     return CatalogEntry(
         name=f"stam-{frames}-k400" + "-v1" * first,
-        location=f"{STAM_ZOO}{'' if first else 'v2/'}stam_{frames}.pth",
+        sources=(WeightsSource(f"{STAM_ZOO}{'' if first else 'v2/'}stam_{frames}.pth"),),
         frames=frames,
         dataset="k400",
         license="Apache-2.0",
@@ -268,7 +256,7 @@ def _make_kinetics(
 ) -> CatalogEntry:
     return CatalogEntry(
         name=name,
-        location=f"{X3D if name.endswith('-fair') else VIDEO}{file}.pyth",
+        sources=(WeightsSource(f"{X3D if name.endswith('-fair') else VIDEO}{file}.pyth"),),
         frames=frames,
         dataset="k400",
         license="Apache-2.0",
@@ -286,8 +274,7 @@ def _make_shift(row: tuple[str, str, str, str, int, int, int, str, float]) -> Ca
     path = f"{SHIFT_DATA[dataset]}_RGB_resnet50_shift8_blockres_avg_{file}.pth"
     return CatalogEntry(
         name=name,
-        location=TSM_ZOO + path,
-        mirrors=tuple(WeightsSource(zoo + path) for zoo in TSM_MIRRORS),
+        sources=tuple(WeightsSource(zoo + path) for zoo in TSM_ZOOS),
         frames=frames,
         dataset=dataset,
         license="MIT",
@@ -303,7 +290,7 @@ def _make_shift(row: tuple[str, str, str, str, int, int, int, str, float]) -> Ca
 CATALOG: dict[str, CatalogEntry] = {
     entry.name: entry
     for entry in (
-        CatalogEntry(BUNDLED, f"{BUNDLED}.safetensors", 8, "motion", "Apache-2.0", size=48),
+        CatalogEntry(BUNDLED, (), 8, "motion", "Apache-2.0", size=48),
         _make_mmaction2(DEFAULT, "divST", "a4d0d01f", 77.69, 93.45),
         _make_mmaction2("timesformer-joint-k400", "jointST", "8022d1c0", 76.95, 93.28),
         _make_mmaction2("timesformer-space-k400", "spaceOnly", "78f05367", 76.93, 92.88),
@@ -315,7 +302,7 @@ CATALOG: dict[str, CatalogEntry] = {
         *(_make_shift(row) for row in SHIFT),
         CatalogEntry(
             name="slowfast-ssv2",
-            location=f"{PYTORCHVIDEO}ssv2/SLOWFAST_8x8_R50.pyth",
+            sources=(WeightsSource(f"{PYTORCHVIDEO}ssv2/SLOWFAST_8x8_R50.pyth"),),
             frames=32,
             dataset="ssv2",
             license="Apache-2.0",
@@ -328,8 +315,7 @@ CATALOG: dict[str, CatalogEntry] = {
             _make_kinetics(
                 "slowfast-r101-k400-mmaction2", "slowfast-r101-8x8", "", 32, 2, 256, 78.65
             ),
-            location=f"{MMACTION2}slowfast/{R101}/{R101}_20220818-9c0e09bd.pth",
-            sha256="9c0e09bd",
+            sources=(WeightsSource(R101_URL, "9c0e09bd"),),
         ),
     )
 }

@@ -245,7 +245,7 @@ def describe_entry(entry: CatalogEntry) -> dict[str, Any]:
         "megabytes": entry.megabytes,
         "downloaded": sources.find_local(entry) is not None,
         "sources": [source.location for source in entry.sources],
-        "digest": entry.sha256 or "not published; that of the first download is pinned",
+        "digest": entry.sources[0].sha256 or "not published; that of the first download is pinned",
         "memory": f"about {2 * entry.megabytes / 1000:.1f} GB, estimated",
         "speed": f"{work / 1e9:.0f} G multiply-adds a clip: about "
         f"{seconds:.{0 if seconds >= 10 else 1}f} s on this CPU, estimated from a matrix product",
