@@ -94,7 +94,7 @@ class DecodeWorker:
             self._sparse = getattr(module, asked.cls)(path_of(fd), found, size, limits)
             if asked.dense:
                 self._dense = self._sparse
-        self._send_info(found, size, layers)
+        self._send_info(found, name, size, layers)
 
     def _enter_sandbox(self, asked: ReaderInfo, limits: Limits) -> list[str]:
         """Load what the reader needs, and give up the right to do anything else."""
@@ -125,14 +125,16 @@ class DecodeWorker:
             os.close(self._file)
             self._file = None
 
-    def _send_info(self, found: Probe, size: tuple[int, int], layers: list[str]) -> None:
+    def _send_info(
+        self, found: Probe, reader: str, size: tuple[int, int], layers: list[str]
+    ) -> None:
         info = asdict(found.details)
         for name in ("fps", "sar"):
             info[name] = [info[name].numerator, info[name].denominator]
         answer = {
             "kind": "info",
             "info": info,
-            "reader": self._sparse.name,
+            "reader": reader,
             "size": size,
             "sandbox": layers,
             "available": found.table.duration,

@@ -68,8 +68,6 @@ Event = tuple[int, Frames] | UnreadableFrame | None
 class Reader(Protocol):
     """Reads frames of one file; made from a path, its Probe, the size of frames and Limits."""
 
-    name: str
-
     def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
         """Yield each frame of `wanted`, strictly rising numbers, in order.
 

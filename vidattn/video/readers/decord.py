@@ -24,8 +24,6 @@ CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg2video", "mjpeg"
 class DecordReader:
     """See Reader."""
 
-    name = "decord"
-
     def __init__(self, source: str, probe: Probe, size: tuple[int, int], limits: Limits) -> None:
         try:
             import decord

@@ -15,8 +15,6 @@ from vidattn.video.readers import Event, UnreadableFrame, missing, refuse
 class OpenCVReader:
     """See Reader. A request decodes from the end of the last one, or from the start."""
 
-    name = "opencv"
-
     def __init__(self, source: str, probe: Probe, size: tuple[int, int], limits: Limits) -> None:
         try:
             import cv2

@@ -22,8 +22,6 @@ PATIENCE_FRAMES = 32
 class PyAVReader:
     """See Reader."""
 
-    name = "pyav"
-
     def __init__(
         self, open_source: Callable[[], Source], table: FrameTable, convert: Converter
     ) -> None:

@@ -20,8 +20,6 @@ BATCH_FRAMES = 16
 class TorchcodecReader:
     """See Reader."""
 
-    name = "torchcodec"
-
     def __init__(self, source: str, probe: Probe, size: tuple[int, int], limits: Limits) -> None:
         try:
             import torch
