@@ -76,8 +76,7 @@ class Reader(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the file."""
-        ...
+        """Close the file, if it is held open."""
 
 
 def refuse(reader: str, reason: str) -> VideoError:

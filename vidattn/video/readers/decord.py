@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Limits
-from vidattn.video.readers import Event, UnreadableFrame, missing, refuse
+from vidattn.video.readers import Event, Reader, UnreadableFrame, missing, refuse
 
 BATCH_FRAMES = 16
 CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg2video", "mjpeg"})
 
 
-class DecordReader:
+class DecordReader(Reader):
     """See Reader."""
 
     def __init__(self, source: str, probe: Probe, size: tuple[int, int], limits: Limits) -> None:
@@ -66,9 +66,6 @@ class DecordReader:
                 yield from map(UnreadableFrame, batch)
                 continue
             yield from zip(batch, frames, strict=True)
-
-    def close(self) -> None:
-        """Nothing is held between requests."""
 
 
 def _find_risk(probe: Probe) -> str | None:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from vidattn.io.text import first_line
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Frames, Limits
-from vidattn.video.readers import Event, missing, refuse
+from vidattn.video.readers import Event, Reader, missing, refuse
 
 BATCH_FRAMES = 16
 
 
-class TorchcodecReader:
+class TorchcodecReader(Reader):
     """See Reader."""
 
     def __init__(self, source: str, probe: Probe, size: tuple[int, int], limits: Limits) -> None:
@@ -68,6 +68,3 @@ class TorchcodecReader:
             frames = frames.round().clamp(0, 255).byte()
         rgb: Frames = frames.permute(0, 2, 3, 1).contiguous().numpy()
         return rgb
-
-    def close(self) -> None:
-        """Closed with the process."""
