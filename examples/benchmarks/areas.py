@@ -17,8 +17,7 @@ import numpy as np
 import psutil
 
 import vidattn
-from vidattn.data.plan import plan_windows
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing, plan_windows
 from vidattn.inference.batch.inputs import find_videos
 from vidattn.inference.batch.job import BatchJob, SegmentOptions
 from vidattn.inference.batch.outputs import OutputFiles

@@ -47,9 +47,8 @@ from transformers.utils.logging import disable_progress_bar
 
 import vidattn
 from vidattn.config import ClipConfig
-from vidattn.data.plan import plan_windows
+from vidattn.data.plan import Windowing, plan_windows
 from vidattn.data.transforms import crop
-from vidattn.data.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.fused import has_bf16_instructions
 from vidattn.types import View, Window

@@ -25,7 +25,7 @@ import vidattn
 from vidattn.data import plan
 from vidattn.data.frames import view_clips
 from vidattn.data.motion.dataset import validation_samples
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.models.attribution import relevance, rollout
 from vidattn.models.classifier import Classifier
 from vidattn.types import Window

@@ -18,8 +18,7 @@ import torch
 import vidattn
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.data.frames import view_clips
-from vidattn.data.plan import plan_windows
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing, plan_windows
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 import vidattn
 from vidattn.config import Activation
 from vidattn.data.batch import VideoFailure
+from vidattn.data.plan import Windowing
 from vidattn.data.sets import open_samples
-from vidattn.data.windowing import Windowing
 from vidattn.evaluation.label_metrics import best_thresholds, f1_of_labels, ranked_precision
 from vidattn.inference.embed import Embedder
 from vidattn.models.taught import TaughtModel

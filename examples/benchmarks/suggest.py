@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import vidattn
+from vidattn.data.plan import Windowing
 from vidattn.data.sets import open_samples
-from vidattn.data.windowing import Windowing
 from vidattn.inference.embed import Embedder
 from vidattn.inference.suggest import choose_windows, measure_doubt, measure_rarity
 from vidattn.models.taught import TaughtModel

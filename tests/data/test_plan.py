@@ -7,7 +7,7 @@ import pytest
 
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import Window
 

@@ -15,7 +15,7 @@ import pytest
 
 import vidattn
 from vidattn.config.run_options import BatchOptions, EvalViews
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.errors import UsageError
 from vidattn.inference.arguments import BatchKeywords, EvalKeywords, Keywords, RuntimeKeywords
 from vidattn.inference.batch.classify import ClassifyKeywords

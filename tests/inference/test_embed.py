@@ -12,7 +12,7 @@ import pytest
 
 from vidattn import weights
 from vidattn.data.embeddings import EmbeddingCache
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.errors import VideoError
 from vidattn.inference.embed import Embedder
 from vidattn.io.cache import FileStore

@@ -16,7 +16,7 @@ from torch import Tensor
 import vidattn
 from tests.helpers import tiny_classifier
 from tests.inference.test_precision_check import other_weights
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.errors import InputError, UsageError, WeightsError
 from vidattn.inference import precision_check, scorer
 from vidattn.inference.embed import Embedder

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import tiny_classifier, write_video
 from vidattn.data.embeddings import EmbeddingCache
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.inference.embed import Embedder
 from vidattn.inference.suggest import (
     Scanned,

@@ -18,7 +18,7 @@ from tests.helpers import tiny_classifier
 from tests.inference.test_stream import CLIP, FPS, Reddest, color_frames
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig, ViewConfig
 from vidattn.data.frames import FrameBuffer, view_clips
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.errors import UsageError
 from vidattn.inference import stream
 from vidattn.inference.scorer import Scorer

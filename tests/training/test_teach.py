@@ -15,8 +15,8 @@ import vidattn
 from tests.helpers import Run, encode_video
 from tests.weights.networks import save_network
 from vidattn.config.run_options import LabelsAtOnce, TeachOptions
+from vidattn.data.plan import Windowing
 from vidattn.data.sets import open_samples
-from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError, UsageError, VideoError
 from vidattn.inference import embed
 from vidattn.models.classifier import Classifier

@@ -11,7 +11,7 @@ import typer
 from vidattn.cli.grouping import Changes, Group, option
 from vidattn.cli.parsers import area, choose_area, join_areas, reader, shot_cuts, threshold, views
 from vidattn.config.run_options import BatchOptions
-from vidattn.data.windowing import Windowing, as_seconds
+from vidattn.data.plan import Windowing, as_seconds
 from vidattn.errors import UsageError
 from vidattn.models.device import Runtime
 from vidattn.output import WRITERS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from vidattn.config import ViewConfig
 from vidattn.config.run_options import EvalSampling
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.errors import UsageError
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime

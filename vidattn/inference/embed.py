@@ -13,7 +13,7 @@ from torch import nn
 from vidattn.config.serialization import to_plain
 from vidattn.data.embeddings import EmbeddingCache, WindowEmbeddings
 from vidattn.data.frames import file_start, item_window
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.inference.events import Finished
 from vidattn.inference.scorer import precision_of
 from vidattn.inference.stream import stream

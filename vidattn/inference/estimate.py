@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from vidattn.data.frames import file_start
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.inference.events import Event, Scored, Started
 from vidattn.inference.profiling import peak_rss_mb
 from vidattn.inference.scorer import batch_size_of

@@ -21,7 +21,7 @@ from torch import Tensor
 from vidattn.config import ClipConfig
 from vidattn.data import plan, transforms
 from vidattn.data.frames import FrameBuffer, file_start, needed_frames, readable_end
-from vidattn.data.windowing import Windowing, as_seconds
+from vidattn.data.plan import Windowing, as_seconds
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.arguments import Model, find_classifier
 from vidattn.inference.events import describe_input, describe_model

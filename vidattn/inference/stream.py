@@ -22,8 +22,8 @@ from vidattn.config import ClipConfig, ViewConfig
 from vidattn.config.serialization import check_value
 from vidattn.data import plan
 from vidattn.data.frames import file_start, oldest_needed, readable_end
+from vidattn.data.plan import Windowing
 from vidattn.data.sampling import as_views
-from vidattn.data.windowing import Windowing
 from vidattn.errors import TRANSIENT, UsageError, VideoError
 from vidattn.inference.arguments import (
     Keywords,

@@ -18,7 +18,7 @@ from torch import Tensor, stack
 from vidattn.config import ClipConfig, FlowConfig, ModelConfig, TaughtConfig
 from vidattn.data import transforms
 from vidattn.data.frames import FrameBuffer, needed_frames, oldest_needed
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.inference.events import Scored, Scores
 from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.resume import ResumePoint, fresh_every

@@ -20,8 +20,8 @@ from vidattn.config.run_options import TeachOptions
 from vidattn.data.batch import VideoFailure
 from vidattn.data.embeddings import EmbeddingCache
 from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first, warn_of_areas
+from vidattn.data.plan import Windowing
 from vidattn.data.sets import open_samples
-from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError
 from vidattn.evaluation.label_metrics import LabelMetrics
 from vidattn.evaluation.metrics import most_confused

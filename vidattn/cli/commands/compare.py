@@ -27,7 +27,7 @@ from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.metrics import comparison_lines, difference_lines
 from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_dataset import name_first
-from vidattn.data.windowing import Windowing
+from vidattn.data.plan import Windowing
 from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.inference.batch.inputs import find_videos
 from vidattn.inference.batch.outputs import require_writable

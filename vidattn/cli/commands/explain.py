@@ -13,7 +13,7 @@ from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, warn_of_whole_pictures
 from vidattn.cli.terminal.console import Console, printable
-from vidattn.data.windowing import as_seconds
+from vidattn.data.plan import as_seconds
 from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import VideoInput, require_existing
 from vidattn.inference.batch.outputs import require_writable

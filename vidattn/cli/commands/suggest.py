@@ -108,7 +108,7 @@ def _scan(
     limits: Limits,
 ) -> tuple[tuple[Suggestion, ...], int]:
     """The suggestions, and the number of videos that cannot be read."""
-    from vidattn.data.windowing import Windowing
+    from vidattn.data.plan import Windowing
     from vidattn.inference.embed import Embedder
     from vidattn.inference.suggest import Scanned, suggest_windows
     from vidattn.video import Prefetcher

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from vidattn.config import ViewConfig
 from vidattn.config.run_options import BatchOptions
 from vidattn.config.serialization import check_fields
-from vidattn.data.plan import Sampling
+from vidattn.data.plan import Sampling, Windowing, read_times
 from vidattn.data.sampling import as_views
-from vidattn.data.windowing import Windowing, read_times
 from vidattn.errors import UsageError
 from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
 from vidattn.inference.batch.joining import join_recordings
