@@ -1,4 +1,6 @@
-"""STAM trains like TimeSformer: distributed, resumed, initialized."""
+"""Models of other kinds train like TimeSformer: distributed, resumed, initialized."""
+
+from __future__ import annotations
 
 import importlib
 import json
@@ -201,3 +203,20 @@ def test_settings_of_a_recipe_do_not_change_the_kind_of_its_model() -> None:
     assert "vidattn recipe list" in str(caught.value.hint)
     with pytest.raises(UsageError, match=r"model.attention: no such setting"):
         apply_settings(find_recipe("stam-16-k400"), ["model.attention=joint"])
+
+
+def test_a_small_convolutional_network_trains_and_its_run_loads(tmp_path: Path) -> None:
+    recipe = RECIPES["small-x3d"]
+    recipe = replace(
+        recipe,
+        data=replace(recipe.data, dataset="motion", clips_per_epoch=8, val_clips=4, workers=0),
+        clip=replace(recipe.clip, step_seconds=0.125),
+        optim=replace(recipe.optim, epochs=1, batch_size=4, warmup_epochs=0.0),
+    )
+    events = list(fit.fit(recipe, tmp_path))
+    assert any(isinstance(event, fit.EpochDone) for event in events)
+    model = weights.load(tmp_path).model
+    assert model.config == recipe.model
+    assert not torch.equal(model.state_dict()["stems.0.time.norm.running_mean"], torch.zeros(16)), (
+        "the statistics of batch norm are learned and saved"
+    )
