@@ -104,6 +104,20 @@ def test_labels_that_hold_at_once_are_measured_one_by_one(quick: Run) -> None:
     assert found["micro_f1"] == pytest.approx(2 * 6 / (8 + 8), abs=1e-6)
 
 
+@pytest.mark.parametrize("more", [(), ("--differences",)])
+def test_ground_truth_that_is_longer_than_its_video_is_doubted(
+    quick: Run, more: tuple[str, ...]
+) -> None:
+    windows, scores = tuple(Window(i, i + 1) for i in range(4)), np.array([[0.9, 0.1]] * 4)
+    for name in ("park", "street"):
+        timeline = Timeline(f"{name}.mp4", ("walk", "talk"), windows, scores)
+        Path(f"{name}.vidattn.json").write_text(timeline.to_json())
+    Path("truth.csv").write_text(HEADER + "park,walk,0,4\nstreet,walk,0,2\nstreet,talk,50,60\n")
+    done = quick("compare", "truth.csv", "park.vidattn.json", "street.vidattn.json", *more)
+    warning = "truth.csv: street lasts 60.0 s, and street.mp4 4.0 s; is it about the same video?"
+    assert done.stderr == f"warning: {warning}\n"
+
+
 def test_fitted_thresholds_are_stored(saved: Path, quick: Run, video: Path, model: Path) -> None:
     scores = json.loads(saved.read_text())["scores"]["values"]
     best = [max(row) for row in scores]

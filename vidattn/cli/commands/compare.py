@@ -247,8 +247,10 @@ class MetricsRun:
         truth = _read_truth(self.console, self.truth, self.reading.split)
         timelines = self.source.load(inputs)
         pairing = pair_videos(truth.videos, timelines)
+        pairs = [(video, timeline) for video, timeline in pairing.pairs if timeline is not None]
+        _warn_of_durations(self.console, self.truth, pairs)
         _note_unused_areas(self.console, truth, pairing.pairs)
-        self._warn_of_unknown_labels(pairing)
+        self._warn_of_unknown_labels(pairs)
         metrics, fitted = self._measure(pairing)
         document = {
             "task": "segment",
@@ -268,9 +270,8 @@ class MetricsRun:
         incomplete = pairing.missing or self.source.failed
         return ExitCode.INCOMPLETE if incomplete else ExitCode.DONE
 
-    def _warn_of_unknown_labels(self, pairing: Pairing) -> None:
+    def _warn_of_unknown_labels(self, pairs: Sequence[tuple[AnnotatedVideo, Timeline]]) -> None:
         """Warn of labels of the ground truth that no model here can give."""
-        pairs = [(truth, timeline) for truth, timeline in pairing.pairs if timeline is not None]
         known = {normalize_label(name) for _, timeline in pairs for name in timeline.labels}
         known |= {normalize_label(name) for name in (*(self.reading.background or ()), BACKGROUND)}
         names = {
@@ -354,6 +355,7 @@ def list_differences(
         pairing = pair_videos(truth.videos, timelines)
         pairs = [(video, timeline) for video, timeline in pairing.pairs if timeline is not None]
         unused = pairing.unused
+        _warn_of_durations(console, path, pairs)
     for name in unused:
         console.warn(f"{name}: is not in {path}")
     _note_unused_areas(console, truth, pairs)
@@ -362,6 +364,15 @@ def list_differences(
         document = json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False)
         console.lines([document] if as_json else difference_lines(found, path))
     return ExitCode.INCOMPLETE if unused else ExitCode.DONE
+
+
+def _warn_of_durations(
+    console: Console, path: Path, pairs: Sequence[tuple[AnnotatedVideo, Timeline]]
+) -> None:
+    """Warn of ground truth that is longer or shorter than its video."""
+    doubts = [f"{pair[0].title} {doubt}" for pair in pairs for doubt in _doubts(*pair, named=False)]
+    if doubts:
+        console.warn(f"{path}: {name_first(doubts)}; is it about the same video?")
 
 
 def _doubts(video: AnnotatedVideo, timeline: Timeline, *, named: bool) -> Iterator[str]:
