@@ -189,11 +189,11 @@ def _parse_samples(trak: memoryview, max_count: int) -> Samples | None:
             return None
         key[:] = False
         key[stss[:, 0] - 1] = True
-    whole = _is_whole(trak, int(pts.min()), int(pts.max()))
+    whole = _is_whole(trak, int(pts.min()))
     return Samples(pts, dts, duration, key) if whole else None
 
 
-def _is_whole(trak: memoryview, first: int, last: int) -> bool:
+def _is_whole(trak: memoryview, first: int) -> bool:
     """Whether the edit list, if any, only shifts: one edit from the first frame on.
 
     Its length is left to the packets, since players disagree about the last frame.

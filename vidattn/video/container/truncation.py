@@ -131,7 +131,7 @@ def unread_share(open_source: Callable[[], Source], table: FrameTable, beat: Bea
 
     Streams count that are stored beside the pictures, not those before or behind them.
     """
-    container, stream = open_source()
+    container, _ = open_source()
     with container:
         name, size = container.format.name, container.size
         if name.startswith("mov"):
@@ -140,14 +140,14 @@ def unread_share(open_source: Callable[[], Source], table: FrameTable, beat: Bea
         elif name in SIGNATURES:
             read = _find(container.name, SIGNATURES[name], table.reached, size)
         elif name in ("mpegts", "mpeg") and size - table.reached > LEAST_BYTES:
-            read = max(table.reached, _reached_beside(container, stream.index, table.reached, beat))
+            read = max(table.reached, _reached_beside(container, table.reached, beat))
         else:
             read = size
     unread = max(size - read, 0)
     return unread / read if read and unread > max(LEAST_BYTES, LEAST_SHARE * size) else 0.0
 
 
-def _reached_beside(container: InputContainer, index: int, reached: int, beat: Beat) -> int:
+def _reached_beside(container: InputContainer, reached: int, beat: Beat) -> int:
     """The byte at which the streams end that begin before the pictures have ended."""
     ends = dict[int, int]()
     try:
