@@ -126,6 +126,18 @@ def run(
         return CompletedProcess(list(words), status, out.read(), err.read())
 
 
+def stop(
+    words: Sequence[object], folder: Path, after: str, number: int, **env: str
+) -> tuple[int, str]:
+    """Send a command a signal once it has told something: its exit code, and what it told then."""
+    with Popen(words, cwd=folder, env={**os.environ, **env}, stderr=PIPE) as process:
+        next(line for line in process.stderr if after in line)
+        process.send_signal(number)
+        told = process.stderr.read()
+        assert "Traceback" not in told
+        return process.wait(), told
+
+
 class _Descriptor:
     """A file descriptor that a process is given."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -115,15 +114,7 @@ def test_stopped_runs_keep_scores(
 ) -> None:
     video = write_video(tmp_path / "long.mp4", seconds=600, fps=4)
     words = ["segment", video, "-m", model, "--batch-size", "1", "--stride", "0.2"]
-    with processes.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "left" in line:  # the first line of progress
-                break
-        process.send_signal(number)
-        rest = process.stderr.read()
-        assert process.wait() == code, rest
-    assert "Traceback" not in rest
+    assert processes.stop(words, tmp_path, "left", number)[0] == code  # the first line of progress
     document = json.loads((tmp_path / "long.vidattn.json").read_text())
     assert 0 < document["coverage"]["fraction"] < 1
     assert document["coverage"]["reasons"] == ["E_INTERRUPTED"] * len(

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.output.chromium import Page, browser
+from tests.output.chromium import FOUND, Page, browser
 
 
 @pytest.fixture(scope="session")
 def only_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    if FOUND is None:
+        pytest.skip("Chromium is not installed")
     with browser(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 

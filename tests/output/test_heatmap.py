@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.output.chromium import FOUND, Page
+from tests.output.chromium import Page
 from tests.output.test_report import Reader, timeline
 from vidattn import output
 from vidattn.output.report import html
@@ -75,7 +75,6 @@ def test_of_a_long_window_an_even_choice_of_frames_is_shown() -> None:
     assert len(base64.b64decode(shown["picture"])) < 60_000
 
 
-@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 def test_in_a_browser_it_is_drawn_seeks_and_is_inert(page: Page, tmp_path: Path) -> None:
     page.open(output.write(timeline(), tmp_path / "a.html", explained=[explanation(label=EVIL)]))
     assert page.ask("document.getElementById('explanations').offsetHeight") > 200  # open

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.output.chromium import FOUND, Page
+from tests.output.chromium import Page
 from tests.output.test_report import Reader, timeline
 from vidattn.cli.terminal.metrics import write_confusion
 from vidattn.evaluation.classification import measure
@@ -135,7 +135,6 @@ def test_the_name_of_a_file_says_whether_it_is_a_table_or_a_page(tmp_path: Path)
     assert page == confusion_page(document)
 
 
-@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 def test_in_a_browser_the_pages_are_drawn_and_turn_dark(page: Page, tmp_path: Path) -> None:
     for name, text in (
         ("who.html", confusion_page(result(["walk", EVIL]))),

@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 
 from tests.helpers import write_video
-from tests.output.chromium import FOUND, Page
+from tests.output.chromium import Page
 from vidattn import output
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.output.thumbnails import thumbnails
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import ModelInfo, VideoInfo, Window
-
-pytestmark = pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 
 EVIL = (
     "</script><script>window.hacked = 1</script>",

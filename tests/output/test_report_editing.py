@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.helpers import write_video
-from tests.output.chromium import FOUND, Page
+from tests.output.chromium import Page
 from tests.output.test_report_browser import SETTLED, expected, labels, read_spans, timeline
 from vidattn import output
 from vidattn.cli.app import app
@@ -19,8 +19,6 @@ from vidattn.data.sets.csv_list import open_table
 from vidattn.timeline import Timeline
 from vidattn.timeline.budget import Observation, time_budget
 from vidattn.types import Settings, Window
-
-pytestmark = pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 
 SPANS = (
     "[...document.querySelectorAll('#rows tr')].map((r) => [r.segment.start, r.segment.stop,"

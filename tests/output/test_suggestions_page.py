@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import write_video
-from tests.output.chromium import FOUND, Page
+from tests.output.chromium import Page
 from tests.output.test_report_editing import keys, with_split
 from vidattn.data.sets.csv_list import open_table
 from vidattn.inference.suggest import draw_window
@@ -71,7 +71,6 @@ def test_a_path_that_begins_like_a_formula_is_found_again(
     assert Path(item.path).samefile(name)
 
 
-@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 def test_keys_label_the_windows_and_the_saved_table_is_training_data(
     page: Page, tmp_path: Path
 ) -> None:
@@ -99,7 +98,6 @@ def test_keys_label_the_windows_and_the_saved_table_is_training_data(
     assert page.ask("window.hacked") is None
 
 
-@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 def test_labels_that_may_hold_at_once_are_put_together_and_taken_back(
     page: Page, tmp_path: Path
 ) -> None:
@@ -112,13 +110,11 @@ def test_labels_that_may_hold_at_once_are_put_together_and_taken_back(
     assert page.ask(values) == ["walk;run", "walk", ""]
 
 
-@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 def test_keys_do_nothing_on_a_page_without_windows(page: Page, tmp_path: Path) -> None:
     page.open(write_page(tmp_path, count=0))
     keys(page, "1", "Delete", "ArrowDown", "Enter", "a")
 
 
-@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 def test_the_saved_table_says_which_area_a_window_is_of(page: Page, tmp_path: Path) -> None:
     place = write_page(tmp_path, count=2, areas=("left", "right"))
     page.open(place)
