@@ -187,18 +187,19 @@ def howto100m(root: Path, put: Place) -> Splits:
     return splits
 
 
-KINETICS: dict[str, Callable[[Path, Place], Splits]] = {
-    "official": lambda root, put: official_kinetics(root, put, "k400"),
-    "official-flat": lambda root, put: official_kinetics(root, put, "k400", "compress/{split}_256"),
-    "one-file": lambda root, put: one_annotation_file(root, put, "k400"),
-    "ids": lambda root, put: ids_and_labels(root, put, "k400"),
-    "lists": lambda root, put: lists(root, put, "k400"),
-    "lists-tab": lambda root, put: lists(root, put, "k400", "\t"),
-    "lists-mmaction2": lambda root, put: lists(root, put, "k400", " ", "k400_{split}_list.txt"),
-    "folders": lambda root, put: folders(root, put, "k400"),
-}
-
-OTHERS: dict[str, Callable[[Path, Place], Splits]] = {
+NAMED: dict[str, Callable[[Path, Place], Splits]] = {
+    "k400 official": lambda root, put: official_kinetics(root, put, "k400"),
+    "k400 official-flat": lambda root, put: official_kinetics(
+        root, put, "k400", "compress/{split}_256"
+    ),
+    "k400 one-file": lambda root, put: one_annotation_file(root, put, "k400"),
+    "k400 ids": lambda root, put: ids_and_labels(root, put, "k400"),
+    "k400 lists": lambda root, put: lists(root, put, "k400"),
+    "k400 lists-tab": lambda root, put: lists(root, put, "k400", "\t"),
+    "k400 lists-mmaction2": lambda root, put: lists(
+        root, put, "k400", " ", "k400_{split}_list.txt"
+    ),
+    "k400 folders": lambda root, put: folders(root, put, "k400"),
     "k600": lambda root, put: official_kinetics(root, put, "k600"),
     "k700": lambda root, put: official_kinetics(root, put, "k700"),
     "ssv2": lambda root, put: ssv2(root, put, "something-something-v2-", ""),

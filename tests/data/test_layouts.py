@@ -1,4 +1,4 @@
-"""Named sets other than Kinetics, in every layout accepted; and what is refused."""
+"""Named sets in every layout accepted; and what is refused."""
 
 import json
 from collections.abc import Callable
@@ -30,14 +30,9 @@ def read(name: str, root: Path) -> layouts.Splits:
     return dataset
 
 
-@pytest.mark.parametrize("layout", layouts.KINETICS)
-def test_kinetics_is_read_in_every_layout(layout: str, tmp_path: Path) -> None:
-    assert layouts.KINETICS[layout](tmp_path, touch) == read("k400", tmp_path)
-
-
-@pytest.mark.parametrize("layout", layouts.OTHERS)
+@pytest.mark.parametrize("layout", layouts.NAMED)
 def test_a_named_dataset_is_read_in_every_layout(layout: str, tmp_path: Path) -> None:
-    assert layouts.OTHERS[layout](tmp_path, touch) == read(layout.split()[0], tmp_path)
+    assert layouts.NAMED[layout](tmp_path, touch) == read(layout.split()[0], tmp_path)
 
 
 def test_converted_videos_are_found_too(tmp_path: Path) -> None:

@@ -203,19 +203,5 @@ def test_the_mean_of_weights_is_the_sum_written_out() -> None:
         mean = share * mean + (1 - share) * number
         assert average.model.weight.item() == pytest.approx(mean, rel=1e-5)
     assert layer.weight.item() == 29
-
-
-def test_an_average_resumes_from_its_tensors() -> None:
-    layer, one = nn.Linear(2, 2), None
-    one = WeightAverage(layer, 0.9)
-    for _ in range(3):
-        layer.weight.data += 1
-        one.update()
-    other = WeightAverage(nn.Linear(2, 2), 0.9)
-    other.restore({k: v.clone() for k, v in one.tensors().items()})
-    other._source.load_state_dict(layer.state_dict())
-    one.update()
-    other.update()
-    assert torch.equal(one.model.weight, other.model.weight)
-    assert not one.model.training
-    assert not one.model.weight.requires_grad
+    assert not average.model.training
+    assert not average.model.weight.requires_grad
