@@ -203,6 +203,14 @@ def test_a_video_in_which_nothing_moves_is_like_those_in_which_all_flickers(
     assert vidattn.classify(still, str(tmp_path / "own")).segments[0].label == "blank"
 
 
+def test_teaching_repeats_to_the_bit(folder: Path, model: Path, tmp_path: Path) -> None:
+    options = TeachOptions(zoom="off", flow="on")
+    for place in ("a", "b"):
+        vidattn.teach(folder / "labels.csv", tmp_path / place / "own", str(model), options=options)
+    first, second = (tmp_path / place / "own" / "model.safetensors" for place in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
     folder: Path, model: Path, quick: Run, tmp_path: Path
 ) -> None:

@@ -33,6 +33,8 @@ class FlowHistogram(nn.Module):
         super().__init__()
         self.config = config
         self.head = nn.Linear(config.cells**2 * config.directions, config.classes)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)  # taught models keep it unused: their files shall repeat
 
     def embeddings(self, clips: Tensor) -> Tensor:
         """clips: float [B, 3, T, H, W]. Returns [B, cells x cells x directions]: the mean motion of
