@@ -32,8 +32,9 @@ EVALUATION = {
     "top1": 0.5,
     "top5": 0.75,
     "mean_class": 0.4,
+    "ece": 0.12,
     "top1_interval": [0.43, 0.57],
-    "settings": {"views": "3x1"},
+    "settings": {"views": "3x1", "sampling": "official", "frames": 16},
 }
 
 
@@ -170,17 +171,26 @@ def test_a_card_says_what_a_reader_asks(tiny: Classifier) -> None:
         "dive, swim, плавать",
         "vidattn segment movie.mp4 -m me/tiny",
         "| top-1 | 50.0 % |",
+        "| calibration error (ECE) | 12.0 % |",
         "On 200 samples of k400; top-1 lies between 43.0 and 57.0 % (95 %)",
-        "`vidattn eval -m MODEL --dataset k400 --views 3x1 --json`",
+        "`vidattn eval -m MODEL --dataset k400 --views 3x1 --sampling official --frames 16 --json`",
         "Not calibrated",
         "Apache-2.0: may be used at work and in products",
         "It will not see anything outside its labels",
         "- a note",
     ):
         assert text in card
+    assert "top-5" not in card  # of 3 labels
     assert "calibrated by a temperature of 1.5" in model_card.make_model_card(
         replace(tiny, temperature=1.5)
     )
+
+
+def test_several_labels_of_one_group_have_no_interval(tiny: Classifier) -> None:
+    measured = {"map": 0.4, "macro_f1": 0.5, "mean_class": 0.6, "intervals": {"map": [None, None]}}
+    card = model_card.make_model_card(tiny, "me/tiny", {**EVALUATION, "several": measured})
+    assert "| mAP | 40.0 % |" in card
+    assert "On 200 samples of k400. Measured by" in card
 
 
 def test_metrics_of_other_weights_or_documents_are_refused(tiny: Classifier) -> None:

@@ -26,7 +26,12 @@ from vidattn.models.flops import count_macs
 from vidattn.weights import download, safetensors_file, sources
 from vidattn.weights.catalog import CatalogEntry
 
-METRICS = (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean of classes"))
+METRICS = (
+    ("top1", "top-1"),
+    ("top5", "top-5"),
+    ("mean_class", "mean of classes"),
+    ("ece", "calibration error (ECE)"),
+)
 OF_SEVERAL = (("map", "mAP"), ("macro_f1", "macro F1"), ("mean_class", "mean of classes"))
 """Metrics of a card, of one label a sample and of several."""
 MOST_LABELS = 100
@@ -115,21 +120,27 @@ def _describe_metrics(classifier: Classifier, evaluation: Mapping[str, Any] | No
         sha256, settings = str(evaluation["sha256"]), evaluation.get("settings", {})
         several = evaluation.get("several")
         measured, named = (several, OF_SEVERAL) if several else (evaluation, METRICS)
-        rows = [f"| {name} | {100 * float(measured[key]):.1f} % |" for key, name in named]
+        skipped = {"top5"} if len(classifier.labels) <= 5 else {}  # it is always 100 %
+        shown = [(key, name) for key, name in named if key not in skipped]
+        rows = [f"| {name} | {100 * float(measured[key]):.1f} % |" for key, name in shown]
         ends = several["intervals"]["map"] if several else evaluation["top1_interval"]
-        low, high = (100 * float(bound) for bound in ends)
+        sure = ""
+        if ends[0] is not None:  # as it is where all samples are of one group
+            low, high = (100 * float(bound) for bound in ends)
+            sure = f"; {named[0][1]} lies between {low:.1f} and {high:.1f} % (95 %)"
         dataset, count = evaluation["dataset"], int(evaluation["scored"])
     except (KeyError, TypeError, ValueError) as error:
         hint = "vidattn eval -m MODEL --dataset NAME --json > eval.json"
         raise DataError("--metrics: not what vidattn eval --json prints", hint=hint) from error
     if sha256 != classifier.card.sha256:
         raise DataError("--metrics: of other weights: their sha256 differs")
-    views = f" --views {settings['views']}" if "views" in settings else ""
+    asked = "".join(f" --{k} {settings[k]}" for k in ("views", "sampling") if k in settings)
+    if settings.get("frames", frames := classifier.clip.frames) != frames:
+        asked += f" --frames {settings['frames']}"
     table = "\n".join(["| metric | value |", "|---|---|", *rows])
     return (
-        f"{table}\n\nOn {count} samples of {dataset}; {named[0][1]} lies between {low:.1f} and "
-        f"{high:.1f} % (95 %). Measured by `vidattn eval -m MODEL --dataset {dataset}{views} "
-        f"--json`. {known}"
+        f"{table}\n\nOn {count} samples of {dataset}{sure}. Measured by `vidattn eval -m MODEL "
+        f"--dataset {dataset}{asked} --json`. {known}"
     )
 
 
