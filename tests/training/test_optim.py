@@ -73,6 +73,12 @@ def test_adamw_spares_norms_biases_and_embeddings() -> None:
     assert len(decays["params"]) + len(others["params"]) == len(names)
 
 
+def test_sgd_spares_batch_norms() -> None:
+    model = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), nn.Flatten(), nn.Linear(4, 2))
+    groups = named_groups(model, parameter_groups([model], OptimConfig(kind="sgd")), "scale")
+    assert {name for name, (_, decay) in groups.items() if not decay} == {"1.weight", "1.bias"}
+
+
 def test_sgd_decays_everything_like_the_official_code() -> None:
     optimizer = build_optimizer([nn.Linear(2, 2)], OptimConfig(kind="sgd"))
     assert [g["weight_decay"] for g in optimizer.param_groups] == [1e-4]

@@ -27,6 +27,9 @@ TRAINABLE = {"full": "", "head": HEAD, "temporal": rf"{HEAD}|{OVER_TIME}|time$|t
 """`optim.trainable` -> pattern of the names of trainable parameters."""
 
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
 def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:
     """The learning rate of a step, counted from 0.
 
@@ -138,16 +141,19 @@ def _numbered(names: Iterable[str], start: str) -> int:
 def parameter_groups(modules: Iterable[nn.Module], optim: OptimConfig) -> list[dict[str, object]]:
     """The trainable parameters, in groups of one weight decay and one `scale` of learning rate.
 
-    SGD decays all of them, as the official code does; AdamW spares norms, biases and embeddings.
-    The scale is `optim.layer_decay` to the power of the number of layers above.
+    SGD decays all of them but those of batch norm, as the official code of TimeSformer and
+    PySlowFast does; AdamW spares norms, biases and embeddings. The scale is `optim.layer_decay` to
+    the power of the number of layers above.
     """
     by_kind: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for module in modules:
         above = layer_depths(module) if optim.layer_decay < 1 else {}
+        norms = [part for part in module.modules() if isinstance(part, BATCH_NORMS)]
+        normed = {id(parameter) for norm in norms for parameter in norm.parameters()}
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 weight = name.endswith("weight") and parameter.ndim >= 2
-                spared = optim.kind == "adamw" and not weight
+                spared = id(parameter) in normed or (optim.kind == "adamw" and not weight)
                 by_kind.setdefault((above.get(name, 0), spared), []).append(parameter)
     return [
         {

@@ -2,8 +2,9 @@
 
 Sources: PySlowFast's configs/Kinetics and configs/SSv2 (I3D arXiv:1711.07971, SlowFast 1812.03982,
 X3D 2004.04730), and the scripts of TSM (1811.08383). The statistics of batch norm are those of
-training; PySlowFast estimates them anew before each test. The scores are those of the papers or of
-the authors' model zoos.
+training; PySlowFast estimates them anew before each test, and warms up from 0.01 instead of 0. TSM
+trains its head with five times the rate, and without Nesterov's momentum. The scores are those of
+the papers or of the authors' model zoos.
 
     vidattn train --dataset k400 -m slowfast-k400
     vidattn train --dataset ./my_clips -m small-x3d
