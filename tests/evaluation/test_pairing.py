@@ -39,6 +39,10 @@ def test_doubtful_pairs_are_refused() -> None:
         )
     with pytest.raises(DataError, match=r"a/f.mp4 and b/f.mp4 are both predictions for f"):
         pair_videos([AnnotatedVideo("f")], [timeline("a/f.mp4"), timeline("b/f.mp4")])
+    with pytest.raises(
+        DataError, match=r"f \(area left\) and f \(area right\) are both predictions"
+    ):
+        pair_videos([AnnotatedVideo("f")], [timeline("f", "left"), timeline("f", "right")])
     with pytest.raises(DataError, match="none of the predictions"):
         pair_videos([AnnotatedVideo("f")], [timeline("g")])
     with pytest.raises(DataError, match="there are none"):

@@ -55,10 +55,9 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
             unused.append(timeline.source + " (whole picture)" * bool(whole))
             continue
         if place in matched:
-            other = matched[place].source
-            raise DataError(
-                f"{other} and {timeline.source} are both predictions for {areas[place].title}"
-            )
+            titles = (name_area(t.source, t.settings.roi or "") for t in (matched[place], timeline))
+            both = " and ".join(titles)
+            raise DataError(f"{both} are both predictions for {areas[place].title}")
         matched[place] = timeline
     if not matched:
         raise DataError(

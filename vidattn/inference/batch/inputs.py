@@ -120,7 +120,7 @@ def require_existing(videos: Sequence[VideoInput]) -> None:
     """
     if any("://" in one.path or os.path.lexists(one.path) for one in videos):
         return
-    more = f", nor any of {len(videos) - 1} others" if len(videos) > 1 else ""
+    more = f", nor any of {count_noun(len(videos) - 1, 'other')}" if len(videos) > 1 else ""
     path = videos[0].path
     raise VideoError(f"{path}: no such file{more}", code="E_GONE", hint=hint_missing(path))
 
