@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -103,6 +104,12 @@ def tiny_classifier(kind: str = "divided", frames: int = 4) -> Classifier:
         torch.nn.init.normal_(parameter, std=0.3)
     clip = ClipConfig(frames, step_seconds=0.2, short_side=32, crop=32)
     return Classifier(model, clip, ("a", "b", "c"))
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, by the names of its columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def run_without_torch(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Run, write_video
+from tests.helpers import Run, read_csv, write_video
 from vidattn.data.sets.csv_list import open_table
 from vidattn.data.tabular import read_rows
 from vidattn.errors import DataError
@@ -35,7 +35,7 @@ def test_a_table_is_filled_in_and_read_and_what_it_labels_is_not_suggested_again
     table = tmp_path / "out/suggestions.csv"
     with pytest.raises(DataError, match="no row has a label yet"):
         read_rows(table)
-    rows = list(csv.DictReader(table.read_text().splitlines()))
+    rows = read_csv(table)
     assert list(rows[0]) == ["path", "start", "end", "label", "guess", "score", "unsure"]
     assert {row["guess"] for row in rows} <= {"walk", "run", "[b]jump"}
     rows[0]["label"], rows[2]["label"] = "dive", "swim"
@@ -48,7 +48,7 @@ def test_a_table_is_filled_in_and_read_and_what_it_labels_is_not_suggested_again
     assert Path(item.path).samefile(videos / Path(rows[0]["path"]).name)
     assert open_table(tmp_path / "labeled.csv", "train").labels == ("dive", "swim")
     quick("suggest", "videos", "-m", model, "-n", "99", "--labeled", "labeled.csv", "-o", "next")
-    again = list(csv.DictReader((tmp_path / "next/suggestions.csv").read_text().splitlines()))
+    again = read_csv(tmp_path / "next/suggestions.csv")
     places = {(row["path"], row["start"]) for row in again}
     assert rows[0]["path"].startswith("../videos/")
     assert not places & {(rows[i]["path"], rows[i]["start"]) for i in (0, 2)}
@@ -60,7 +60,7 @@ def test_a_list_of_whole_files_leaves_them_out_and_counts_their_labels(
 ) -> None:
     (tmp_path / "clips.csv").write_text("file,label\nvideos/a.mp4,walk;run\nother.mp4,run\n")
     quick("suggest", "videos", "-m", model, "-n", "99", "--labeled", "clips.csv", "-o", "next")
-    rows = list(csv.DictReader((tmp_path / "next/suggestions.csv").read_text().splitlines()))
+    rows = read_csv(tmp_path / "next/suggestions.csv")
     assert {Path(row["path"]).name for row in rows} == {"b.mp4"}
     page = (tmp_path / "next/suggestions.html").read_text()
     examples = {"walk has 1 example", "run has 2 examples", "jump has 0 examples"}
@@ -76,7 +76,7 @@ def test_class_folders_and_texts_of_frames_label_whole_files(
     write_video(videos / "run/c.mp4", seconds=3)
     words = ("suggest", "videos", "-m", model, "-n", "99", "-o", "next", "--labeled")
     quick(*words, "videos")
-    rows = list(csv.DictReader((tmp_path / "next/suggestions.csv").read_text().splitlines()))
+    rows = read_csv(tmp_path / "next/suggestions.csv")
     assert {row["path"] for row in rows} == {"../videos/b.mp4"}
     (tmp_path / "frames").mkdir()
     for name in "abc":
@@ -105,7 +105,7 @@ def test_a_model_of_several_areas_suggests_windows_of_each(
     words = ("suggest", "videos", "-m", "areas.safetensors", "-n", "99", "-f", "csv,html,eaf")
     quick(*words, "-o", "out")
     table = tmp_path / "out/suggestions.csv"
-    rows = list(csv.DictReader(table.read_text().splitlines()))
+    rows = read_csv(table)
     assert Counter(row["roi"] for row in rows) == {"left": 12, "right": 12}
     left, right = (next(row for row in rows if row["roi"] == name) for name in ("left", "right"))
     assert left["score"] != right["score"]
@@ -118,7 +118,7 @@ def test_a_model_of_several_areas_suggests_windows_of_each(
     (item,) = open_table(table, "train").items
     assert item.roi == rows[0]["roi"]
     quick(*words, "--labeled", "out/suggestions.csv", "-o", "next")
-    again = list(csv.DictReader((tmp_path / "next/suggestions.csv").read_text().splitlines()))
+    again = read_csv(tmp_path / "next/suggestions.csv")
     assert len(again) == len(rows) - 1
     places = [(row["path"], row["start"], row["roi"]) for row in again]
     assert (rows[0]["path"], rows[0]["start"], rows[0]["roi"]) not in places

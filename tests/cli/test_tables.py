@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 import vidattn
-from tests.helpers import Run, two_windows, write_tree
+from tests.helpers import Run, read_csv, two_windows, write_tree
 from vidattn.config.run_options import BatchOptions
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.inference.batch import run_files, table
@@ -34,11 +33,6 @@ def videos(tmp_path: Path) -> Path:
     return write_tree(tmp_path / "videos")
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_row_is_a_segment_with_times_as_players_count_them(quick: Run, tmp_path: Path) -> None:
     late = two_windows(source="=cmd.mp4", input=VideoInfo(start_offset=3599.5))
     (tmp_path / "late.vidattn.json").write_text(late.to_json())
@@ -57,7 +51,7 @@ def test_a_row_is_a_classified_video_with_a_column_for_each_class(
 ) -> None:
     words = ("classify", "videos", "-m", model, "-o", "out", "-f", "json,table")
     assert "wrote out/table.csv, of all results" in quick(*words, code=4).stderr
-    one, failed, two = rows(tmp_path / "out/table.csv")
+    one, failed, two = read_csv(tmp_path / "out/table.csv")
     assert list(one)[-3:] == ["score_walk", "score_run", "score_[b]jump"]
     assert (one["path"], one["duration_seconds"], one["duration_hms"]) == (
         "videos/a.mp4",
@@ -74,7 +68,7 @@ def test_a_row_is_a_classified_video_with_a_column_for_each_class(
     quick(*words, "--skip-existing", code=4)
     assert (tmp_path / "out/table.csv").read_bytes() == whole
     quick("timeline", "out", "--table", "again.csv")
-    assert rows(tmp_path / "again.csv") == [one, two]
+    assert read_csv(tmp_path / "again.csv") == [one, two]
 
 
 def test_shards_fill_one_table_that_merging_gives_too(
@@ -87,7 +81,7 @@ def test_shards_fill_one_table_that_merging_gives_too(
         quick(*words, "-o", "two", "-f", "json", "--table", "two.csv", "--shard", shard)
     quick("timeline", "one", "--table", "three.csv")
     first, *others = (tmp_path / f"{name}.csv" for name in ("one", "two", "three"))
-    assert len(rows(first)) >= 2
+    assert len(read_csv(first)) >= 2
     assert {path.read_bytes() for path in others} == {first.read_bytes()}
     assert not list(tmp_path.glob(".*.lock"))
     quick(*words, "-f", "srt", "--table", "two.csv", "--shard", "0/2", code=2)
@@ -99,7 +93,7 @@ def test_what_makes_no_table_is_told(quick: Run, tmp_path: Path) -> None:
     done = quick("timeline", "a.json", "b.json", "--table", "all.csv", code=4)
     assert "b.json: not a vidattn/timeline/1 document" in done.stderr
     assert "of 1 timeline" in done.stderr
-    assert len(rows(tmp_path / "all.csv")) == 2
+    assert len(read_csv(tmp_path / "all.csv")) == 2
     quick("timeline", "b.json", "--table", "none.csv", code=3)
     assert not (tmp_path / "none.csv").exists()
     whole = {"task": "classify", "windows": (Window(0, 4),), "scores": np.array([[0.5, 0.5]])}
@@ -114,7 +108,7 @@ def test_what_makes_no_table_is_told(quick: Run, tmp_path: Path) -> None:
 def test_other_settings_make_a_table_of_other_segments(quick: Run, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(two_windows().to_json())
     quick("timeline", "a.json", "--threshold", "0.85", "--table", "all.csv")
-    assert [row["label"] for row in rows(tmp_path / "all.csv")] == ["dive", "background"]
+    assert [row["label"] for row in read_csv(tmp_path / "all.csv")] == ["dive", "background"]
 
 
 def test_a_saved_timeline_gives_the_rows_of_the_one_in_memory(tmp_path: Path) -> None:
@@ -158,9 +152,9 @@ def test_the_table_is_whole_while_a_run_goes(
     inputs = [VideoInput(name) for name in ("a.mp4", "b.mp4", "c.mp4")]
     table = JobTables(BatchJob.create(inputs, OutputFiles((), table=place)))
     table.take(Done("b.mp4", two_windows(source="b.mp4")))
-    assert [row["path"] for row in rows(place)] == ["b.mp4"] * 2
+    assert [row["path"] for row in read_csv(place)] == ["b.mp4"] * 2
     table.take(Skipped("a.mp4", two_windows(source="a.mp4")))
-    assert [row["path"] for row in rows(place)] == ["a.mp4"] * 2 + ["b.mp4"] * 2
+    assert [row["path"] for row in read_csv(place)] == ["a.mp4"] * 2 + ["b.mp4"] * 2
 
 
 def test_saved_results_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +178,7 @@ def test_python_writes_the_table_too(model: Path, videos: Path, tmp_path: Path) 
     for event in vidattn.classify_many(str(videos), str(model), out, formats="table"):
         if isinstance(event, Done):
             break  # and the table has what is done
-    assert [row["path"] for row in rows(out / "table.csv")] == [str(videos / "a.mp4")]
+    assert [row["path"] for row in read_csv(out / "table.csv")] == [str(videos / "a.mp4")]
 
 
 def test_time_budgets_of_all_videos_of_groups_and_of_each(quick: Run, tmp_path: Path) -> None:
@@ -204,7 +198,7 @@ def test_time_budgets_of_all_videos_of_groups_and_of_each(quick: Run, tmp_path: 
         for one in (done, quick(*words, "budget,csv", "-o", ".")):
             lost = re.findall(r"warning: budget.csv: (.*)", one.stderr)
             assert lost == ["1 video of no group: north/b.mp4"] * (groups[0][0] == "none")
-        found = rows(tmp_path / "budget.csv")
+        found = read_csv(tmp_path / "budget.csv")
         assert found[0].items() >= {
             "scope": "all", "seen_seconds": "12.000", "label": "dive", "videos": "3",
             "count": "3", "total_hms": "00:00:06.000", "share_percent": "50.000",
@@ -244,7 +238,7 @@ def test_the_index_has_a_time_budget_groups_and_an_ethogram(
     for title in ("Time budget", "Groups", "Ethogram", "Videos", "Failures"):
         assert f"<h2>{title}</h2>" in page
     assert "videos/deep" in page
-    assert len(rows(tmp_path / "out/budget.csv")) >= 5
+    assert len(read_csv(tmp_path / "out/budget.csv")) >= 5
 
 
 def test_areas_of_one_picture_have_rows_of_their_own(
@@ -253,15 +247,15 @@ def test_areas_of_one_picture_have_rows_of_their_own(
     words = ("segment", "videos/a.mp4", "-m", model, "--overlap", "0", "-o", "out")
     rois = ("--roi", "left=0,0,48,64", "--roi", "right=48,0,48,64")
     quick(*words, *rois, "-f", "json,table,budget", "--group-by", "roi")
-    found = rows(tmp_path / "out/table.csv")
+    found = read_csv(tmp_path / "out/table.csv")
     assert list(dict.fromkeys(row["roi"] for row in found)) == ["left", "right"]
-    budget = rows(tmp_path / "out/budget.csv")
+    budget = read_csv(tmp_path / "out/budget.csv")
     names = [row["name"] for row in budget if row["scope"] == "video"]
     assert list(dict.fromkeys(names)) == ["videos/a.mp4: left", "videos/a.mp4: right"]
     groups = {row["name"] for row in budget if row["scope"] == "group"}
     assert groups == {"left", "right"}
     quick("timeline", "out", "--table", "again.csv")
-    assert rows(tmp_path / "again.csv") == found
+    assert read_csv(tmp_path / "again.csv") == found
     for form in ("csv", "jsonl"):
         quick("timeline", "out", "-f", form, "-o", ".")
         left, right = (tmp_path / f"out/a.{area}.vidattn.{form}" for area in ("left", "right"))

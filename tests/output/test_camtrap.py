@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import Run, ask_another, two_windows, write_video
+from tests.helpers import Run, ask_another, read_csv, two_windows, write_video
 from vidattn import output
 from vidattn.errors import DataError
 from vidattn.inference.batch.run_files import RunPackage
@@ -49,8 +48,8 @@ def write(package: RunPackage, *order: str) -> Path:
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / f"{name}.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+    found = read_csv(folder / f"{name}.csv")
+    return [{k: v for k, v in row.items() if v} for row in found]
 
 
 def test_a_package_has_deployments_media_and_observations(

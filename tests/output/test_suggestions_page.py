@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import write_video
+from tests.helpers import read_csv, write_video
 from tests.output.chromium import Page
 from tests.output.test_report_editing import keys, with_split
 from vidattn.data.sets.csv_list import open_table
@@ -88,10 +87,7 @@ def test_keys_label_the_windows_and_the_saved_table_is_training_data(
     page.open(place)
     assert page.ask(values) == ["run", "swim1", ""]  # the draft
     table = page.save("#save", place.parent / "suggestions.labels.csv")
-    assert [row["label"] for row in csv.DictReader(table.read_text().splitlines())] == [
-        "run",
-        "swim1",
-    ]
+    assert [row["label"] for row in read_csv(table)] == ["run", "swim1"]
     first, second = open_table(with_split(table), "train").items
     assert Path(first.path).samefile(tmp_path / "videos" / "park; 1.mp4")
     assert (first.window, second.window) == (Window(0, 1), Window(1, 2))

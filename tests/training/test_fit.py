@@ -1,6 +1,5 @@
 """Training on the procedural dataset, in seconds."""
 
-import csv
 import fcntl
 import json
 import re
@@ -14,6 +13,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from tests.helpers import read_csv
 from tests.together import together
 from vidattn.config import (
     ClipConfig,
@@ -278,10 +278,7 @@ def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(whole: Path) 
 
 def test_log_and_metrics_repeat_exactly_except_timings(whole: Path, tmp_path: Path) -> None:
     run(tmp_path)
-    rows = []
-    for folder in (whole, tmp_path):
-        with (folder / "metrics.csv").open(newline="") as file:
-            rows.append(list(csv.DictReader(file)))
+    rows = [read_csv(folder / "metrics.csv") for folder in (whole, tmp_path)]
     assert (whole / "log.jsonl").read_bytes() == (tmp_path / "log.jsonl").read_bytes()
     for one, other in zip(*rows, strict=True):
         timed = {key for key in one if one[key] != other[key]}
@@ -299,11 +296,6 @@ def test_the_best_model_has_the_first_best_top1(finished_run: tuple[Path, list[f
     assert torch.equal(best.model.state_dict()["cls"], last.model.state_dict()["cls"]) == first
 
 
-def epochs_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_run_validates_at_intervals_and_at_the_end(whole: Path, tmp_path: Path) -> None:
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=2))
     events, expected = fit.fit(seldom, tmp_path / "run", device="cpu"), []
@@ -311,7 +303,7 @@ def test_a_run_validates_at_intervals_and_at_the_end(whole: Path, tmp_path: Path
         if isinstance(event, fit.CheckpointSaved):
             expected.append(load(event.path).card.expect)
             assert (tmp_path / "run" / "best.safetensors").exists() == (event.epoch > 1)
-    often, resumed = epochs_of(whole), epochs_of(tmp_path / "run")
+    often, resumed = read_csv(whole / "metrics.csv"), read_csv(tmp_path / "run" / "metrics.csv")
     assert [row["top1"] for row in resumed] == ["", often[1]["top1"], often[2]["top1"]]
     assert [row["loss"] for row in resumed] == [row["loss"] for row in often]
     assert [bool(text) for text in expected] == [False, True, True]
@@ -327,15 +319,15 @@ def test_a_run_validates_at_intervals_and_at_the_end(whole: Path, tmp_path: Path
 def test_an_epoch_that_becomes_the_last_is_validated_and_counts_once(tmp_path: Path) -> None:
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=3))
     run_until(fit.CheckpointSaved, tmp_path, seldom)
-    before = epochs_of(tmp_path)
+    before = read_csv(tmp_path / "metrics.csv")
     one = replace(seldom, optim=replace(seldom.optim, epochs=1))
     assert [e.epoch for e in run(tmp_path, one, resume=True) if isinstance(e, fit.EpochDone)] == [1]
-    now = epochs_of(tmp_path)
+    now = read_csv(tmp_path / "metrics.csv")
     assert (before[0]["top1"], len(now)) == ("", 1)
     assert now[0]["top1"]
     assert {**now[0], "top1": "", "mean_class": "", "nll": ""} == before[0]
     run(tmp_path, seldom, resume=True)
-    assert [bool(row["top1"]) for row in epochs_of(tmp_path)] == [True, False, True]
+    assert [bool(row["top1"]) for row in read_csv(tmp_path / "metrics.csv")] == [True, False, True]
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["epoch"] for row in rows if row["event"] == "epoch"] == [1, 2, 3]
