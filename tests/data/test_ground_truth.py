@@ -97,7 +97,8 @@ def test_a_table_of_spans(tmp_path: Path) -> None:
     ("name", "text", "complaint"),
     [
         ("t.csv", "path,label,start,end\na,x,2,1\nb,,0,1\n,x,0,1\n", "3 bad rows"),
-        ("t.csv", "path,label,start,end\na,x,nan,1\n", "line 2: needs start < end"),
+        ("t.csv", "path,label,start,end\na,x,nan,1\n", "line 2: needs 0 <= start < end"),
+        ("t.csv", "path,label,start,end\na,x,-1,1\n", "line 2: needs 0 <= start < end"),
         ("t.csv", "", "the list is empty"),
         ("t.json", "[]", "no JSON with a"),
         ("t.json", "{", "no JSON with a"),

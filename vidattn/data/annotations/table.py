@@ -58,8 +58,10 @@ def _parse_row(fields: Mapping[str, str]) -> tuple[str, annotation.Spans | None]
         if float(start) == float(end):
             return name, None
         window = Window(float(start), float(end))
+        if window.start < 0:
+            raise ValueError  # as in a list of samples
     except ValueError:
-        raise ValueError(f"needs start < end in seconds, has {start!r} and {end!r}") from None
+        raise ValueError(f"needs 0 <= start < end in seconds, has {start!r} and {end!r}") from None
     if not label:
         raise ValueError("has no label")
     return name, ((window, label),)
