@@ -21,7 +21,7 @@ from tests.helpers import mostly_slow
 from vidattn import weights
 from vidattn.config import ClipConfig, Recipe, TimeSformerConfig
 from vidattn.config.serialization import to_plain
-from vidattn.errors import OutputError, VidattnError, WeightsError
+from vidattn.errors import OutputError, UsageError, VidattnError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights.export import save_official
@@ -91,6 +91,14 @@ def test_every_scheme_can_be_stored(attention: str, tiny: Classifier, tmp_path: 
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 
 
+def test_a_name_that_would_not_load_is_refused(tiny: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"x\.bin: the name of a weights file ends in .safetensors"
+    ):
+        weights.save(tiny, tmp_path / "x.bin")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_same_classifier_gives_the_same_bytes(tiny: Classifier, tmp_path: Path) -> None:
     one = weights.save(tiny, tmp_path / "one.safetensors", Recipe("mine"))
     two = weights.save(weights.load(one), tmp_path / "two.safetensors", Recipe("mine"))
@@ -121,7 +129,7 @@ def test_a_failed_save_leaves_the_old_file(tiny: Classifier, tmp_path: Path) -> 
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["tiny.safetensors"]  # noqa: PTH208
     with pytest.raises(OutputError):
-        weights.save(replace(tiny, model=weights.load(path).model), path / "below-a-file")
+        weights.save(replace(tiny, model=weights.load(path).model), path / "a.safetensors")
 
 
 def test_a_wrapped_model_has_its_plain_names_in_the_file(tiny: Classifier, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vidattn.config import Activation, Averaging, ClipConfig, Int8Calibration, Recipe
 from vidattn.config.serialization import from_plain, to_plain
-from vidattn.errors import RecipeError, WeightsError
+from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.io.files import reading, write_atomically
 from vidattn.io.json import refuse_constant
 from vidattn.io.text import count_noun
@@ -81,8 +81,10 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
 
     The file appears under its name only when it is complete and on disk. The same classifier and
     recipe give the same bytes. Raises OutputError when it cannot be written, WeightsError when a
-    tensor is not finite or the file could not be loaded again.
+    tensor is not finite or the file could not be loaded again, UsageError for another ending.
     """
+    if Path(path).suffix != ".safetensors":
+        raise UsageError(f"{path}: the name of a weights file ends in .safetensors")
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
     require_finite(state, str(path))
     expected = _build_empty(getattr(classifier.model, "config", classifier.model)).state_dict()
