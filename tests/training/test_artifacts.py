@@ -74,7 +74,8 @@ def test_all_commands_score_a_clip_alike(folder: Path, tmp_path: Path) -> None:
     epochs = [e for e in run(folder, tmp_path, recipe) if isinstance(e, fit.EpochDone)]
     classifier, val = load(str(tmp_path)), open_dataset(str(folder), None, "val")
     assert classifier.clip.span_seconds == pytest.approx(0.8)
-    measured = vidattn.evaluate(tmp_path, folder, runtime=Runtime("cpu"))
+    measured = vidattn.evaluate(tmp_path, folder, device="cpu")
+    assert measured == vidattn.evaluate(vidattn.load(tmp_path), folder, device="cpu")
     assert measured["nll"] == pytest.approx(epochs[-1].scores["nll"], abs=1e-4)
     losses = []
     for item in val.items:

@@ -27,7 +27,12 @@ from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError, UsageError
 from vidattn.evaluation.classification import measure_predictions
 from vidattn.evaluation.predictions import Predictions
-from vidattn.inference.arguments import EvalKeywords, find_classifier, require_known
+from vidattn.inference.arguments import (
+    EvalKeywords,
+    find_classifier,
+    require_known,
+    take_keywords,
+)
 from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
@@ -329,18 +334,19 @@ def evaluate(
 
     model: a classifier, or what `vidattn.load` takes. dataset: a known name, a folder or a list of
     videos. group_by: by default that of the recipe, if it was trained on this dataset. keywords:
-    fields of `EvalViews`, such as views= and sampling=. Videos that cannot be read are listed as
-    "failed". Raises UsageError for the dataset motion and for temporal heads, DataError.
+    fields of `EvalViews` and `Runtime`, such as views= and device=. Videos that cannot be read are
+    listed as "failed". Raises UsageError for the dataset motion and for temporal heads, DataError.
     """
     require_known(keywords, EvalKeywords)
-    given = dict[str, Any](keywords)
-    options = EvalViews(**given | {"views": as_views(given.get("views"))})
+    given = dict[str, Any](keywords) | {"views": as_views(keywords.get("views"))}
+    options, runtime = take_keywords(given, EvalViews()), take_keywords(given, runtime)
     classifier, name = find_classifier(model, options.frames), os.fspath(dataset)
     if name == "motion" or isinstance(classifier.model, TemporalHead):
         raise UsageError(
             "evaluate measures models of clips on videos", hint="vidattn eval measures the others"
         )
-    recipe = None if isinstance(model, Classifier) else read_training_recipe(model)
+    source = classifier.path if isinstance(model, Classifier) else model
+    recipe = read_training_recipe(source) if source else None
     own = recipe is not None and Path(recipe.data.dataset).name == Path(name).name
     group_by = group_by or (recipe.data.group_by if recipe and own else "")
     evaluator = DatasetEvaluator(

@@ -61,8 +61,8 @@ class Keywords(RegionKeywords, total=False):
     snap: bool
 
 
-class EvalKeywords(TypedDict, total=False):
-    """The fields of `EvalViews` as keywords."""
+class EvalKeywords(RuntimeKeywords, total=False):
+    """The fields of `EvalViews` and `Runtime` as keywords."""
 
     views: ViewConfig | str | None
     frames: int | None
