@@ -312,8 +312,9 @@ def warn_of_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
     rois = clip.rois
     for item in dataset.items if rois else ():
         if item.roi not in rois:
+            area = f"the area {item.roi!r}" if item.roi else "no area"
             raise DataError(
-                f"{item.path}: a sample of the area {item.roi!r}; there are {', '.join(rois)}",
+                f"{item.path}: a sample of {area}; there are {', '.join(rois)}",
                 hint="the area of a sample is in a column roi of the list; in BORIS its subject",
             )
     pairs = dict.fromkeys((item.path, item.roi) for item in dataset.items)
