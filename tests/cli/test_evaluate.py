@@ -173,3 +173,8 @@ def test_processes_count_videos_once(quick: Run, clips: Path, model: Path, tmp_p
     (lead, errors), (other, outputs) = (member.communicate(timeout=200) for member in crew)
     assert lead == alone.stdout, errors
     assert (other, [member.returncode for member in crew]) == ("", [4, 0]), outputs
+
+
+def test_samples_of_motion_are_not_scored_in_low_precision(quick: Run) -> None:
+    done = quick("eval", "-m", "motion-tiny", "--samples", "2", "--precision", "int8", code=2)
+    assert "--precision: samples of the dataset motion are scored in fp32" in done.stderr

@@ -285,6 +285,8 @@ class DatasetRun:
             )
         if self.views.frames not in (None, clip.frames):
             raise UsageError("--frames: samples of the dataset motion are as long as the clips")
+        if self.runtime.precision not in ("auto", "fp32"):
+            raise UsageError("--precision: samples of the dataset motion are scored in fp32")
         if (views.spatial, views.clips) != (1, 1):
             self.console.note("samples of the dataset motion are single clips: one view is enough")
         textures = self.data.data_root or "generated textures"
