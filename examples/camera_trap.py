@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,7 +32,7 @@ ANIMALS = {"deer": (0.62, 0.34, (122, 92, 66), 30.0), "fox": (0.44, 0.17, (168, 
 SITES, NEW_SITES = ("beech", "creek", "pond", "ridge"), ("site-a", "site-b")
 LABELED, NEW = 12, 8
 """Videos of each site."""
-FIRST_DAY = datetime(2024, 5, 1, tzinfo=timezone.utc)
+FIRST_DAY = datetime(2024, 5, 1, tzinfo=UTC)
 Picture = np.ndarray
 
 

@@ -48,7 +48,6 @@ DOORS = {
     "torch": {"*"},
     "torchcodec": {"video/readers/torchcodec"},
     "typer": {"cli"},
-    "typing_extensions": {"*"},
 }
 WITHOUT_TORCH = {
     "errors", "types", "config", "io", "timeline", "video", "output",

@@ -43,7 +43,7 @@ class ExitCode(IntEnum):
 class VidattnError(Exception):
     """The root of all errors that vidattn raises on purpose: a message and a hint.
 
-    In Python the hint is shown below the message as a note (from Python 3.11 on).
+    In Python the hint is shown below the message as a note.
     """
 
     exit_code: int = ExitCode.INTERNAL
@@ -53,7 +53,7 @@ class VidattnError(Exception):
         self.message = message
         self.hint = hint
         if hint:
-            self.__notes__ = [f"hint: {hint}"]
+            self.add_note(f"hint: {hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without calling __init__, whose keyword arguments pickle does not know."""

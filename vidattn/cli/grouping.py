@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import MISSING, Field, fields
 from inspect import Parameter, Signature
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -156,8 +156,6 @@ def _show_argument(argument: Any) -> str:
 
 def _split(hint: Any) -> tuple[Any, Any]:
     """The type of an annotated parameter, and its option, argument or group, if it has one."""
-    if get_origin(hint) is Union:  # Python 3.10 makes Annotated[...] = None optional
-        hint = next((part for part in get_args(hint) if get_origin(part) is Annotated), hint)
     if get_origin(hint) is Annotated:
         kind, info = get_args(hint)
         return kind, info

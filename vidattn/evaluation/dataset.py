@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -43,9 +43,6 @@ from vidattn.models.temporal_head import TemporalHead
 from vidattn.types import Item, View, Window
 from vidattn.video import Limits, Video
 from vidattn.weights.loading import read_training_recipe
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # typing has it since Python 3.11
 
 OFFICIAL_FPS = 30
 """Frames a second by which the official code counts the frame step of a model."""

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -62,9 +62,6 @@ from vidattn.video import Opening, Video, open_video
 from vidattn.video.boxes import warn_of_whole
 from vidattn.video.framing import framed
 from vidattn.video.process.open_file import printable_path
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # typing has it since Python 3.11
 
 __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
 

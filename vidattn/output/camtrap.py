@@ -12,7 +12,7 @@ import math
 import mimetypes
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -137,7 +137,7 @@ class CamtrapPackage:
         title, deployments = place.parent.resolve().name or "package", self._select(used)
         document = {
             "name": re.sub(r"[^a-z0-9._-]+", "-", title.lower()).strip("-") or "package",
-            "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "contributors": [{"title": "vidattn", "role": "contributor"}],
             "project": {
                 "title": title,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,6 @@ from vidattn.timeline.shot_cuts import snap_to_cuts
 from vidattn.timeline.switching import LabelPath, PathModel, add_confidence
 from vidattn.timeline.values import INTERRUPTED, TimelineValues
 from vidattn.types import Window
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 @dataclass(frozen=True, eq=False)

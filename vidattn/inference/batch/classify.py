@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from vidattn.config import ViewConfig
 from vidattn.config.run_options import BatchOptions
@@ -42,9 +42,6 @@ from vidattn.timeline.pooling import Pool
 from vidattn.video import Limits, Prefetcher
 from vidattn.video.boxes import warn_of_whole
 from vidattn.video.shared import SharedOpening
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # typing has it since Python 3.11
 
 
 class ClassifyKeywords(RegionKeywords, BatchKeywords, total=False):

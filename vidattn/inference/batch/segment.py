@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from vidattn.config.run_options import BatchOptions
 from vidattn.data.embeddings import make_embeddings, save_embeddings
@@ -55,9 +55,6 @@ from vidattn.timeline.values import INTERRUPTED
 from vidattn.types import Window
 from vidattn.video import Limits, Prefetcher
 from vidattn.video.shared import SharedOpening
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # typing has it since Python 3.11
 
 
 class SegmentKeywords(Keywords, BatchKeywords, total=False):

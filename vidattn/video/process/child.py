@@ -92,9 +92,6 @@ class WorkerProcess:
         # Its own process group keeps Ctrl-C away. A session of its own would too, but Linux may
         # schedule sessions, not processes: the child would escape the caller's `nice`, or starve
         # beside the model.
-        group: dict[str, Any] = (
-            {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
-        )
         self._child = subprocess.Popen(
             _command(module),
             stdin=theirs.fileno(),
@@ -102,7 +99,7 @@ class WorkerProcess:
             stderr=stderr,
             env=_environment(),
             cwd="/",
-            **group,
+            process_group=0,
         )
         theirs.close()
         os.close(stderr)
