@@ -158,8 +158,8 @@ class Classifier:
             area=self.clip.area if area is None else area,
             mask=self.clip.mask if mask is None else mask,
         )
-        other = copy(self)  # which shares the fused model
-        other.clip = clip
+        other = copy(self)
+        other.clip, other._fused = clip, self._fused
         return other
 
     def average_views(self, logits: Tensor) -> Tensor:
