@@ -175,6 +175,24 @@ def test_processes_count_videos_once(quick: Run, clips: Path, model: Path, tmp_p
     assert (other, [member.returncode for member in crew]) == ("", [4, 0]), outputs
 
 
-def test_samples_of_motion_are_not_scored_in_low_precision(quick: Run) -> None:
-    done = quick("eval", "-m", "motion-tiny", "--samples", "2", "--precision", "int8", code=2)
-    assert "--precision: samples of the dataset motion are scored in fp32" in done.stderr
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--precision", "int8"),
+        ("--sampling", "uniform"),
+        ("--reader", "opencv"),
+        ("--mask", "0,0,9,9"),
+        ("--frames", "9"),
+        ("--workers", "2"),
+    ],
+)
+def test_options_without_effect_on_motion_are_refused(quick: Run, words: tuple[str, ...]) -> None:
+    done = quick("eval", "-m", "motion-tiny", "--samples", "2", *words, code=2)
+    assert f"{words[0]} has no effect: samples of the dataset motion are made" in done.stderr
+
+
+def test_samples_and_dumps_refuse_what_has_no_effect(quick: Run, clips: Path, model: Path) -> None:
+    done = quick("eval", "-m", model, "--dataset", clips, "--samples", "2000", code=2)
+    assert "--samples has no effect" in done.stderr
+    done = quick("eval", "--from-dump", "scores.npz", "--sampling", "dense", code=2)
+    assert "--sampling has no effect: --from-dump reads saved predictions" in done.stderr

@@ -9,7 +9,7 @@ defaults and checks of combinations are those of the dataclass.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from copy import copy
 from dataclasses import MISSING, Field, fields
 from inspect import Parameter, Signature
@@ -18,6 +18,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
+
+from vidattn.errors import UsageError
 
 Misused: type[Any] = typer.BadParameter.__mro__[1]
 """The error of typer for invalid command lines, which it does not export."""
@@ -75,6 +77,17 @@ def option(*words: str, **settings: Any) -> OptionInfo:
     *metavar, text = words[len(names) :]
     info: OptionInfo = typer.Option(*names, metavar=[*metavar, None][0], help=text, **settings)
     return info
+
+
+def refuse_options(why: str, *groups: Any, but: Container[str] = ()) -> None:
+    """Raise UsageError for an option that would have no effect, the first that was given.
+
+    why: the reason, as a sentence. but: fields of the groups that have one.
+    """
+    for group in groups:
+        for field in fields(group):
+            if field.name not in but and getattr(group, field.name) != _default(field):
+                raise UsageError(f"--{field.name.replace('_', '-')} has no effect: {why}")
 
 
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:

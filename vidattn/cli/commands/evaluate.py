@@ -12,7 +12,7 @@ import typer
 
 from vidattn.cli import launch, parsers
 from vidattn.cli import option_groups as groups
-from vidattn.cli.grouping import Group, option
+from vidattn.cli.grouping import Group, option, refuse_options
 from vidattn.cli.model_loading import default_views, load_model, require_weights_name, save_fitted
 from vidattn.cli.parsers import Expectation, parse_expectations, require_measured, warn_of_misses
 from vidattn.cli.terminal import metrics
@@ -34,7 +34,7 @@ IDLE_SECONDS = 600.0
 """Seconds that a process may wait for the others to finish their share of the videos."""
 DEFAULT_WORKERS = 8
 """Processes that prefetch videos for a GPU, unless --workers says otherwise."""
-MOTION_BATCH = 50
+MOTION_BATCH, MOTION_SAMPLES = 50, 2000
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class EvalDataset:
     dataset: str | None = None
     data_root: Path | None = None
     group_by: str = ""
-    samples: int = 2000
+    samples: int | None = None
     workers: int | None = None
 
 
@@ -105,7 +105,7 @@ DATASET = {
     ),
     "data_root": groups.DATA_ROOT,
     "group_by": groups.GROUP_BY,
-    "samples": option("N", "Samples of the dataset motion.", min=1),
+    "samples": option("N", f"Samples of the dataset motion. Default: {MOTION_SAMPLES}.", min=1),
     "workers": option(
         "N",
         f"Processes that prefetch videos. Default: up to {DEFAULT_WORKERS} with a GPU, else none.",
@@ -196,15 +196,18 @@ class DatasetRun:
         """Saved predictions; loads the model only to save it with a temperature."""
         from vidattn.evaluation.predictions import load_predictions
 
-        if self.data.dataset or self.views.views or self.views.frames:
-            raise UsageError(
-                "--from-dump reads saved predictions: leave out --dataset, --views and --frames"
-            )
+        what = "labels", "frame_step", "crop", "mask", "roi"  # of the model that -o saves
+        self._refuse_all_but("--from-dump reads saved predictions", *what)
         predictions = load_predictions(path)
         self.results.require_measurable(several="several" in predictions.about)
         if self.results.output is not None:
             self._load_source_model(predictions)
         return predictions
+
+    def _refuse_all_but(self, why: str, *counts: str) -> None:
+        """Raise UsageError for an option that has no effect. why: the reason."""
+        given = self.data, self.views, self.runtime, self.limits, self.model
+        refuse_options(why, *given, but=(*counts, "device", "model", "offline"))
 
     def _load_source_model(self, predictions: Predictions) -> None:
         if self.model.model is None:
@@ -257,14 +260,15 @@ class DatasetRun:
             self.console.note(note)
         for text in dataset.warnings:
             self.console.warn(text)
-        assert self.classifier is not None
-        sigmoid = self.classifier.activation == "sigmoid"
-        self.results.require_measurable(several=sigmoid or dataset.several)
+        several = self.classifier and self.classifier.activation == "sigmoid"
+        self.results.require_measurable(several=several or dataset.several)
         return dataset
 
     def _predict_embeddings(self, head: Classifier, name: str) -> Predictions:
         from vidattn.evaluation.whole_video import predict_dataset
 
+        counts = "dataset", "data_root", "group_by", "labels"
+        self._refuse_all_but("a temporal head has the embeddings of all windows", *counts)
         dataset = self._open_dataset(name)
         self.console.note(f"{count_noun(len(dataset.items), 'video')}, all windows of each")
         return _name_dataset(predict_dataset(head, dataset), name)
@@ -276,26 +280,25 @@ class DatasetRun:
         from vidattn.evaluation.dataset import predict_logits
         from vidattn.evaluation.predictions import Predictions
 
-        card, clip, count = classifier.card, classifier.clip, self.data.samples
+        card, clip, count = classifier.card, classifier.clip, self.data.samples or MOTION_SAMPLES
         self.results.require_measurable(several=False)
         if classifier.labels != LABELS:
             raise DataError(
                 f"{card.name}: its labels are not those of the dataset motion",
                 hint="name the dataset it was trained on with --dataset",
             )
-        if self.views.frames not in (None, clip.frames):
-            raise UsageError("--frames: samples of the dataset motion are as long as the clips")
-        if self.runtime.precision not in ("auto", "fp32"):
-            raise UsageError("--precision: samples of the dataset motion are scored in fp32")
+        counts = ["dataset", "data_root", "samples", "views", "labels", "frame_step"]
+        counts += ["frames"] * (self.views.frames == clip.frames)
+        counts += ["precision"] * (self.runtime.precision == "fp32")
+        self._refuse_all_but("samples of the dataset motion are made as clips, in fp32", *counts)
         if (views.spatial, views.clips) != (1, 1):
             self.console.note("samples of the dataset motion are single clips: one view is enough")
-        textures = self.data.data_root or "generated textures"
+        folder = self.data.data_root
+        textures = folder or "generated textures"
         self.console.note(
             f"{count_noun(count, 'sample')} over {textures}, full difficulty, balanced classes"
         )
-        batches = validation_samples(
-            clip, count, folder=self.data.data_root, batch_size=MOTION_BATCH
-        )
+        batches = validation_samples(clip, count, folder=folder, batch_size=MOTION_BATCH)
         device = self.runtime.torch_device()
         with self.console.progress("motion", -(-count // MOTION_BATCH)) as bar:
             logits, labels = predict_logits(classifier.model, _count(batches, bar), device)
@@ -318,8 +321,9 @@ class DatasetRun:
         from vidattn.evaluation.dataset import DatasetEvaluator
         from vidattn.models.distributed import join_world
 
+        if self.data.samples is not None:
+            raise UsageError("--samples has no effect: every video of the dataset is measured once")
         dataset = self._open_dataset(name)
-        count = len(dataset.items)
         with join_world(self.runtime.torch_device(), IDLE_SECONDS) as world:
             evaluator = DatasetEvaluator(
                 classifier,
@@ -329,12 +333,12 @@ class DatasetRun:
                 limits=self.limits,
             )
             each = describe_views(evaluator.views)
-            self.console.note(f"{count_noun(count, dataset.noun)}, {each} each")
+            self.console.note(f"{count_noun(len(dataset.items), dataset.noun)}, {each} each")
             self.warned = evaluator.warnings
             for text in self.warned:
                 self.console.warn(text)
             videos = evaluator.predict((world.rank, world.size), self._workers())
-            with self.console.progress(name, -(-count // world.size)) as bar:
+            with self.console.progress(name, -(-len(dataset.items) // world.size)) as bar:
                 done = evaluator.gather(world, _count(videos, bar))
         return _name_dataset(evaluator.collect(done), name)
 
@@ -354,8 +358,8 @@ class DatasetRun:
             self._save_model(document["calibration"]["temperature"])
         written = self._write(predictions, document)
         for failure in document["failed"]:
-            reason = failure["message"].removeprefix(f"{failure['path']}: ")
-            self.console.warn(f"{failure['path']}: not counted ({failure['code']}): {reason}")
+            path, reason = failure["path"], failure["message"].removeprefix(f"{failure['path']}: ")
+            self.console.warn(f"{path}: not counted ({failure['code']}): {reason}")
         if as_json:
             self.console.emit(dumps(document))
         else:
