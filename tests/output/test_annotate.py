@@ -127,6 +127,17 @@ def test_excerpts_at_key_frames_are_copied_and_others_are_not(plain: Path, tmp_p
         assert numbers(excerpt.read([0, excerpt.frames - 1])) == [13, 37]
 
 
+def test_an_excerpt_ends_with_its_segment_in_a_pause_too(tmp_path: Path) -> None:
+    clock, ticks = TICKS["25"]
+    later = [int(tick) + (round(3 / clock) if i > 30 else 0) for i, tick in enumerate(ticks)]
+    source = write_numbered(tmp_path / "pause.mp4", clock, later)
+    timeline = timeline_of(source)
+    first = timeline.segments[0].window
+    assert 1.2 < first.stop < 4.2  # in the pause
+    with open_video(excerpts(timeline, tmp_path, exact=True)[0]) as video:
+        assert video.duration == pytest.approx(first.stop, abs=2e-3)
+
+
 def test_a_part_gives_a_video_of_that_part(plain: Path, tmp_path: Path) -> None:
     timeline = timeline_of(plain)
     part = dataclasses.replace(

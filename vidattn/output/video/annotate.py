@@ -134,7 +134,7 @@ def excerpt_events(
                 continue
             with replacing_file(path) as place:
                 copied = not exact and writer.copy(place, segment.window, TOLERANCE) is not None
-                encoding = _encode(source, writer, place, (first, after))
+                encoding = _encode(source, writer, place, (first, after), segment.window.stop)
                 for _ in range(first, after) if copied else encoding:
                     yield FrameDrawn(total)
                 add_fingerprint(place, _digest(timeline, exact=exact))
@@ -168,10 +168,12 @@ def _digest(timeline: Timeline, *, exact: bool = False) -> bytes:
 
 
 def _encode(
-    video: Video, writer: VideoWriter, place: Path, span: tuple[int, int]
+    video: Video, writer: VideoWriter, place: Path, span: tuple[int, int], end: float
 ) -> Iterator[None]:
+    """Write the frames of a span; the last one is shown until `end` at most."""
     first, after = span
     stop = float(video.times[after]) if after < video.frames else video.duration
+    stop = min(stop, end + 5e-4)  # whole milliseconds, as of `_frame_range`
     size, times = (video.width, video.height), video.times[first:after]
     with writer.recording(place, size, times, max(stop, float(times[-1]) + 1e-3)):
         for index, frame in video.stream(range(first, after)):
