@@ -73,6 +73,7 @@ REFUSED = [
     ("timeline other.json", 3, "error: other.json: not a vidattn/timeline/1 document"),
     ("compare truth.csv", 2, "missing argument"),
     ("compare none.csv x.json", 3, "none.csv"),
+    (f"{COMPARE} truth.csv", 3, "truth.csv: not a timeline in JSON"),
     (f"{COMPARE} x.vidattn.json", 3, "No such file"),
     (f"{COMPARE} other.json", 3, "not a vidattn/timeline/1"),
     (f"{COMPARE} x.json --expect top1=3", 2, "no metric 'top1'"),

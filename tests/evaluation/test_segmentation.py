@@ -82,6 +82,13 @@ def test_spans_are_compared_to_the_millisecond() -> None:
     assert (result.metrics["frame_accuracy"], result.frames) == (pytest.approx(2.99 / 3), 75)
 
 
+def test_time_before_the_first_picture_is_not_judged() -> None:
+    late = timeline("a.mp4", "ssd", input=VideoInfo(start_offset=1.5))
+    annotated = spans("a.mp4", (1.5, 3.5, "swim"), (3.5, 4.5, "dive"), duration=4.5)
+    result = evaluate_segmentation([(annotated, late)])
+    assert (result.metrics["frame_accuracy"], result.frames) == (1, 75)
+
+
 def test_spans_that_overlap_by_rounding_do_not_contradict_each_other() -> None:
     annotated = spans("a.mp4", (0, 1.0004, "swim"), (0.9995, 2, "dive"), (2.0003, 3, "dive"))
     result = all_metrics((annotated, timeline("a.mp4", "sdd")))

@@ -242,7 +242,7 @@ def _describe_part(
     truth: AnnotatedVideo, timeline: Timeline | None, part: Window | None, duration: float | None
 ) -> dict[str, Any] | None:
     """The judged part of a video as JSON values; None where it is all of it."""
-    if part is None or (duration and part.duration > duration - 0.01):
+    if part is None or (duration and part.duration > duration - 0.1):
         return None
     return {
         "video": truth.name,

@@ -109,7 +109,7 @@ def compare(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="PREDICTION", help="Timelines that `segment` wrote, folders of them, or videos."
+            metavar="PREDICTION", help="The json that `segment` wrote, folders of it, or videos."
         ),
     ],
     *,
@@ -194,6 +194,8 @@ class TimelineSource:
 
 def _find_timelines(inputs: Sequence[str], model: str | None) -> tuple[list[str], list[str]]:
     """Saved timelines and videos. A folder stands for its timelines, unless a model is named."""
+    from vidattn.output import WRITERS
+
     files: list[str] = []
     rest: list[str] = []
     for given in inputs:
@@ -204,8 +206,9 @@ def _find_timelines(inputs: Sequence[str], model: str | None) -> tuple[list[str]
         else:
             rest.append(given)
     paths = [video.path for video in find_videos(rest)] if rest else []
-    files += [path for path in paths if Path(path).suffix == ".json"]
-    return list(dict.fromkeys(files)), [path for path in paths if Path(path).suffix != ".json"]
+    # Of what `segment` writes only json has scores: the others are refused as a timeline.
+    written = [path for path in paths if Path(path).suffix[1:] in WRITERS]
+    return list(dict.fromkeys(files + written)), [path for path in paths if path not in written]
 
 
 def _read_truth(console: Console, path: Path, split: str | None) -> GroundTruth:
