@@ -63,6 +63,12 @@ def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, park: Path, tmp_path:
     # The cuts are saved beside the scores, and need not be used.
     back = quick("timeline", "out/park.vidattn.json", "--no-snap-to-cuts", "--json")
     assert rows(back.stdout) == [(0, 6, "walk"), (6, 8, "run")]
+    document = json.loads(park.read_text())  # pictures that begin a second after the file
+    park.write_text(json.dumps({**document, "input": {**document["input"], "start_offset": 1.0}}))
+    (tmp_path / "cuts.txt").write_text("7.4\n")
+    quick("timeline", park, *options)
+    text = (tmp_path / "out" / "park.vidattn.json").read_text()
+    assert rows(text) == [(0, 6.4, "walk"), (6.4, 8, "run")]
 
 
 @pytest.mark.parametrize(

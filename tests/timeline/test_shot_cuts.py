@@ -5,7 +5,13 @@ import pytest
 
 from vidattn.errors import DataError
 from vidattn.timeline.segments import Segment
-from vidattn.timeline.shot_cuts import find_cuts, frame_difference, parse_cuts, snap_to_cuts
+from vidattn.timeline.shot_cuts import (
+    CutList,
+    find_cuts,
+    frame_difference,
+    parse_cuts,
+    snap_to_cuts,
+)
 from vidattn.types import Window
 
 
@@ -51,8 +57,8 @@ def test_a_cut_at_the_last_frame_is_found() -> None:
 
 
 def test_times_are_read_one_a_line() -> None:
-    assert parse_cuts("# cuts\n12.5\n\n 3\n3.0\n1:30\n0\n", "c.txt") == (3.0, 12.5, 90.0)
-    assert parse_cuts("", "c.txt") == ()
+    assert parse_cuts("# cuts\n12.5\n\n 3\n3.0\n1:30\n0\n", "c.txt").times == (3.0, 12.5, 90.0)
+    assert parse_cuts("", "c.txt").times == ()
 
 
 def test_the_table_of_a_scene_detector_is_read() -> None:
@@ -63,7 +69,14 @@ def test_the_table_of_a_scene_detector_is_read() -> None:
         "2,49,00:00:02.000,2.000,132\n"
         "3,133,00:00:05.500,5.500,200\n"
     )
-    assert parse_cuts("\ufeff" + table, "s.csv") == (2.0, 5.5)
+    assert parse_cuts("\ufeff" + table, "s.csv") == CutList((2.0, 5.5), from_file_start=False)
+
+
+def test_a_list_counts_from_the_start_of_the_file_and_a_table_from_the_first_frame() -> None:
+    times = (1.0, 2.0, 5.5)
+    assert CutList(times).count_from_first_frame(1.25) == (0.75, 4.25)
+    assert CutList(times).count_from_first_frame(None) == times
+    assert CutList(times, from_file_start=False).count_from_first_frame(1.25) == times
 
 
 @pytest.mark.parametrize("text", ["1.5\nabc\n", "1.5\n-3\n", "1.5\n1:99\n", "1.5\nnan\n"])

@@ -7,13 +7,16 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vidattn.cli.terminal.console import Console
 from vidattn.config import ViewConfig
 from vidattn.errors import UsageError
 from vidattn.types import Area, Framing
 from vidattn.video.readers import READER_NAMES
+
+if TYPE_CHECKING:
+    from vidattn.timeline.shot_cuts import CutList
 
 TOLERANCE = 0.05
 NOT_IN_PERCENT = ("nll", "brier")
@@ -76,8 +79,8 @@ def views(text: object) -> ViewConfig:
     return parse_views(str(text))
 
 
-def shot_cuts(path: object) -> tuple[float, ...]:
-    """The seconds of shot cuts that a file lists. Raises InputError if it cannot be read."""
+def shot_cuts(path: object) -> CutList:
+    """The shot cuts that a file lists. Raises InputError if it cannot be read."""
     from vidattn.timeline.shot_cuts import load_cuts
 
     return load_cuts(Path(str(path)))

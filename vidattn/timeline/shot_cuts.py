@@ -12,7 +12,7 @@ import csv
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,6 +32,20 @@ CUT_SIDE = 32
 """Pixels of the short side of the compared frames."""
 
 
+@dataclass(frozen=True)
+class CutList:
+    """Times of shot cuts that a file lists, in seconds, rising."""
+
+    times: tuple[float, ...]
+    from_file_start: bool = True
+    """Whether 0 is the start of the file, as players count, and not the first frame."""
+
+    def count_from_first_frame(self, start_offset: float | None) -> tuple[float, ...]:
+        """The times, of which 0 is the first frame. start_offset: as of `VideoInfo`."""
+        offset = round(start_offset or 0.0, 3) if self.from_file_start else 0.0
+        return tuple(round(time - offset, 3) for time in self.times if time > offset)
+
+
 def frame_difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     """The difference of two frames [H, W, 3]: 0 to 1."""
     return float(np.abs(before.astype(np.int16) - after).mean()) / 255
@@ -49,22 +63,23 @@ def find_cuts(differences: Sequence[float], times: Sequence[float]) -> tuple[flo
     return tuple(round(float(times[i]), 3) for i in np.flatnonzero(cut).tolist())
 
 
-def parse_cuts(text: str, name: str) -> tuple[float, ...]:
-    """Cut times in seconds, rising, from a text with one per line or from a table of scenes.
+def parse_cuts(text: str, name: str) -> CutList:
+    """The cuts of a text with a time per line, or of a table of scenes.
 
     The table is a csv with a column "Start Time (seconds)", as PySceneDetect's `list-scenes`
-    writes it; lines before its header are skipped, and so are lines that start with # and a cut at
-    0. Raises DataError, naming the line.
+    writes it, counting from the first frame; lines before its header are skipped, and so are lines
+    that start with # and a cut at 0. Raises DataError, naming the line.
     """
     try:
         rows = list(enumerate(csv.reader(text.lstrip("\ufeff").splitlines()), 1))
     except csv.Error as error:
         raise DataError(f"{name}: not a csv table: {error}") from None
-    column = 0
+    column, is_table = 0, False
     for place, (_, row) in enumerate(rows):
         names = [cell.strip().lower() for cell in row]
         if "start time (seconds)" in names:
             column, rows = names.index("start time (seconds)"), rows[place + 1 :]
+            is_table = True
             break
     times = set()
     for number, row in rows:
@@ -76,11 +91,12 @@ def parse_cuts(text: str, name: str) -> tuple[float, ...]:
         except ValueError as error:
             hint = "give one time per line, or the csv of PySceneDetect's list-scenes"
             raise DataError(f"{name}, line {number}: {error}", hint=hint) from None
-    return tuple(sorted(t for t in times if 0 < t < math.inf))
+    rising = tuple(sorted(t for t in times if 0 < t < math.inf))
+    return CutList(rising, from_file_start=not is_table)
 
 
-def load_cuts(path: str | os.PathLike[str]) -> tuple[float, ...]:
-    """The cut times in a file, see `parse_cuts`. Raises DataError when it cannot be read."""
+def load_cuts(path: str | os.PathLike[str]) -> CutList:
+    """The cuts in a file, see `parse_cuts`. Raises DataError when it cannot be read."""
     try:
         with reading(path, DataError):
             text = read_file(path).decode()

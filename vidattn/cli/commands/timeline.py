@@ -25,6 +25,7 @@ from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.batch.runner import BatchRunner, Task
 from vidattn.io.text import count_noun
 from vidattn.timeline.pooling import Pool
+from vidattn.timeline.shot_cuts import CutList
 from vidattn.video import Prefetcher
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ class TimelineChanges:
     start_timecode: str | None = None
     start_time: str | None = None
     video: str | None = None
-    cuts: tuple[float, ...] | None = None
-    """Shot cuts in seconds."""
+    cuts: CutList | None = None
 
 
 CHANGES = {
@@ -147,7 +147,8 @@ class Resegmenter(Task):
     def _change(self, path: str) -> Timeline:
         settings, changes, timeline = dict(self.settings), self.changes, load_timeline(path)
         if changes.cuts is not None:
-            timeline = replace(timeline, cuts=changes.cuts)
+            cuts = changes.cuts.count_from_first_frame(timeline.input.start_offset)
+            timeline = replace(timeline, cuts=cuts)
             settings.setdefault("snap", True)
         if changes.labels is not None:
             labels = read_labels(changes.labels, timeline.labels)

@@ -24,6 +24,7 @@ from vidattn.timeline import Timeline
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.several import EVEN_ODDS
+from vidattn.timeline.shot_cuts import CutList
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -82,8 +83,8 @@ class SegmentOptions:
     windowing: Windowing = Windowing()
     decoding: Decoding = Decoding()
     runtime: Runtime = Runtime()
-    cuts: tuple[float, ...] | None = None
-    """Shot cuts in seconds, for a single video; None searches for them if decoding snaps."""
+    cuts: CutList | None = None
+    """Shot cuts, for a single video; None searches for them if decoding snaps."""
     resume: bool = False
     """Whether an interrupted run is resumed; inputs that are finished are not done again."""
     explain: bool = False

@@ -163,7 +163,9 @@ class Segmenter(Task):
             if last.embeddings is not None:
                 yield Note(f"wrote {self._save_embeddings(last, self.job.place(path, 'npz'))}")
             if self.options.cuts is not None:
-                timeline = replace(timeline, cuts=self.options.cuts)
+                offset = timeline.input.start_offset
+                cuts = self.options.cuts.count_from_first_frame(offset)
+                timeline = replace(timeline, cuts=cuts)
             elif self.options.decoding.snap and timeline.cuts is None:
                 timeline = yield from self._add_cuts(timeline, deliver)
             deliver(timeline)
