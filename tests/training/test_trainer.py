@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from tests.together import together
 from tests.training.test_fit import STAM, TINY
-from vidattn.config import Recipe
+from vidattn.config import OptimConfig, Recipe
+from vidattn.config.recipes import find_recipe
 from vidattn.config.serialization import to_plain
 from vidattn.data.batch import Batch
 from vidattn.data.motion.dataset import MotionSamples
@@ -20,7 +21,14 @@ from vidattn.evaluation.dataset import predict_logits
 from vidattn.models.distributed import World
 from vidattn.training.artifacts import validate
 from vidattn.training.data import open_training_dataset
-from vidattn.training.trainer import PATIENCE, Trainer, TrainState, largest_micro_batch, new_state
+from vidattn.training.trainer import (
+    PATIENCE,
+    Trainer,
+    TrainState,
+    largest_micro_batch,
+    new_state,
+    trainable_parameters,
+)
 
 
 class Remembered:
@@ -73,7 +81,8 @@ TOGETHER = """
 from pathlib import Path
 import torch
 from vidattn.training import fit
-from vidattn.config import Recipe
+from vidattn.config import OptimConfig, Recipe
+from vidattn.config.recipes import find_recipe
 from vidattn.models.distributed import join_world
 from vidattn.config.serialization import from_plain
 
@@ -209,6 +218,24 @@ def test_a_state_is_restored_to_the_bit() -> None:
     other.restore(tensors, state.facts())
     assert_close(other.tensors(), tensors, rtol=0, atol=0)
     assert other.facts() == state.facts()
+
+
+def test_a_run_from_when_sgd_decayed_batch_norms_resumes() -> None:
+    """Its optimizer had one group, in the order of the network."""
+    recipe = replace(find_recipe("small-x3d"), optim=OptimConfig(kind="sgd"))
+    state, other = new_state(recipe, None), new_state(recipe, None)
+    for parameter in state.network.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    state.optimizer.step()
+    places = {id(p): k for k, p in enumerate(trainable_parameters(state.optimizer))}
+    numbers = {places[id(p)]: k for k, p in enumerate(state.network.parameters())}
+    tensors, older = state.tensors(), dict[str, torch.Tensor]()
+    for name, value in tensors.items():
+        kind, *rest = name.split(".")
+        old = [kind, f"{numbers[int(rest[0])]}", *rest[1:]] if kind == "optimizer" else [name]
+        older[".".join(old)] = value
+    other.restore(older, state.facts())
+    assert_close(other.tensors(), tensors, rtol=0, atol=0)
 
 
 class Small:

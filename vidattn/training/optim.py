@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vidattn.config import OptimConfig
 from vidattn.errors import RecipeError
+from vidattn.models.layers import BatchNorm
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -25,9 +26,8 @@ HEAD = r"head\."
 OVER_TIME = r"blocks\.\d+\.steps\.time\.|over_time\."
 TRAINABLE = {"full": "", "head": HEAD, "temporal": rf"{HEAD}|{OVER_TIME}|time$|time_cls"}
 """`optim.trainable` -> pattern of the names of trainable parameters."""
-
-
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+BATCH_NORMS = (BatchNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+"""Ours, and those of image networks."""
 
 
 def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:

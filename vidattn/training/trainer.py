@@ -105,15 +105,21 @@ class TrainState:
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Restore the state that `tensors` and `facts` describe."""
-        own = self.network.state_dict()
-        self.network.load_state_dict({k: shard_like(tensors[k], v) for k, v in own.items()})
+        names = self.network.state_dict()
+        self.network.load_state_dict({k: shard_like(tensors[k], v) for k, v in names.items()})
         if self.average:
             self.average.restore(_below("average.", tensors))
         plain, params = self.optimizer.state_dict(), trainable_parameters(self.optimizer)
-        for name, value in _below("optimizer.", tensors).items():
-            number, key = name.split(".")
-            value = shard_like(value, params[int(number)]) if value.ndim else value
-            plain["state"].setdefault(int(number), {})[key] = value
+        values = _below("optimizer.", tensors)
+        numbers = {name: int(name.partition(".")[0]) for name in values}
+        order, places = params, {id(parameter): k for k, parameter in enumerate(params)}
+        if any(v.ndim and v.shape != params[numbers[name]].shape for name, v in values.items()):
+            # A run from when SGD decayed batch norms, too: in the order of the network.
+            order = [each for each in self.network.parameters() if each.requires_grad]
+        for name, value in values.items():
+            own, key = order[numbers[name]], name.partition(".")[2]
+            value = shard_like(value, own) if value.ndim else value
+            plain["state"].setdefault(places[id(own)], {})[key] = value
         self.optimizer.load_state_dict(plain)
         self.step, self.init, self.skipped = facts["step"], facts["init"], facts["skipped"]
         losses, count, *right = facts["tally"]
