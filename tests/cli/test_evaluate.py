@@ -37,7 +37,7 @@ def test_a_dump_gives_every_metric_without_a_model(
         *command, "--json", "--dump", "out/scores.npz", "--confusion", "out/who.csv", code=4
     )
     assert "broken.mp4: not counted (E_EMPTY)" in first.stderr
-    assert "5 videos, 3 spatial crops of 2 clips each" in first.stderr
+    assert "5 videos, up to 3 spatial crops of 2 clips each" in first.stderr
     metrics = json.loads(first.stdout)
     assert (metrics["videos"], metrics["scored"], len(metrics["failed"])) == (5, 4, 1)
     assert metrics["settings"]["views"] == "3x2"
@@ -54,6 +54,20 @@ def test_a_dump_gives_every_metric_without_a_model(
     assert shown.startswith(
         f"tiny on {clips}: 4 videos of 5\n  saw 3 spatial crops of 2 clips of 4"
     )
+
+
+def test_short_videos_are_said_to_have_the_clips_that_fit(
+    quick: Run, clips: Path, model: Path
+) -> None:
+    command = ("-m", model, "--views", "3x5", "--sampling", "dense", "--device", "cpu")
+    done = quick("eval", "--dataset", clips, *command, "--dump", "scores.npz", code=4)
+    assert "5 videos, up to 3 spatial crops of 5 clips each" in done.stderr
+    assert "saw 6 views instead of 3 spatial crops of 5 clips, each of 4 frames" in done.stdout
+    again = quick("eval", "--from-dump", "scores.npz", "--json", code=4)
+    assert json.loads(again.stdout)["settings"]["views_seen"] == [6, 6]
+    done = quick("classify", clips / "val" / "walk" / "0.mp4", *command)
+    assert "2 clips instead of 5: more would repeat frames" in done.stderr
+    assert "of 5 clips" not in done.stderr
 
 
 def test_a_warning_is_printed_once(quick: Run, clips: Path, model: Path) -> None:

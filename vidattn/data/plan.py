@@ -279,7 +279,7 @@ def plan_views(
     if dense:
         count, clips, seen, step = _place_dense_clips(region, clip, frames, views)
         starts = [w.start for w in seen]
-        notes = _note_clips(frames, count, clips)
+        notes = _note_clips(frames, count, clips, wanted.clips)
     else:
         count, clips = _check_frames(frames, clip), wanted.clips
         step = region.duration / count
@@ -348,8 +348,10 @@ def _check_frames(frames: int | None, clip: ClipConfig) -> int:
     return frames or clip.frames
 
 
-def _note_clips(frames: int | None, count: int, clips: int) -> tuple[str, ...]:
-    """A sentence where whole clips have other frames in all than asked for."""
+def _note_clips(frames: int | None, count: int, clips: int, asked: int) -> tuple[str, ...]:
+    """A sentence where there are other clips, or in all of them other frames, than asked for."""
+    if clips < asked:
+        return (f"{count_noun(clips, 'clip')} instead of {asked}: more would repeat frames",)
     if frames is None or clips * count == frames:
         return ()
     whole = count_noun(clips, "whole clip")

@@ -63,6 +63,8 @@ class VideoPredicted:
     scores: NDArray[np.float32] | None
     """Probabilities [K]."""
     failure: VideoFailure | None = None
+    views: int = 0
+    """How many were scored: of a video that is too short fewer than asked for, none twice."""
 
 
 class DatasetEvaluator:
@@ -131,14 +133,17 @@ class DatasetEvaluator:
                 continue
             logits = _score_views(scorer, viewed.clips)
             mean, scores = self.classifier.average_views(logits), self.classifier.scores(logits)
-            yield VideoPredicted(viewed.number, path, label, mean.numpy(), scores.numpy())
+            found, count = (mean.numpy(), scores.numpy()), len(viewed.clips)
+            yield VideoPredicted(viewed.number, path, label, *found, views=count)
 
     def gather(self, world: World, videos: Iterable[VideoPredicted]) -> list[VideoPredicted]:
         """The predictions of all processes; each process must call this with its own."""
         mine = list(videos)
         if world.size == 1:
             return mine
-        facts = world.all_gather_objects([[v.number, v.path, v.label, v.failure] for v in mine])
+        facts = world.all_gather_objects(
+            [[v.number, v.path, v.label, v.views, v.failure] for v in mine]
+        )
         none = [np.zeros((0, 2, len(self.classifier.labels)), np.float32)]
         both = [(v.logits, v.scores) for v in mine]
         rows = [np.stack([a, b])[None] for a, b in both if a is not None and b is not None]
@@ -146,8 +151,8 @@ class DatasetEvaluator:
         return [
             VideoPredicted(number, path, label, None, None, VideoFailure(*failure))
             if failure
-            else VideoPredicted(number, path, label, *next(gathered))
-            for number, path, label, failure in facts
+            else replace(VideoPredicted(number, path, label, *next(gathered)), views=views)
+            for number, path, label, views, failure in facts
         ]
 
     def collect(self, videos: Iterable[VideoPredicted]) -> Predictions:
@@ -178,11 +183,16 @@ class DatasetEvaluator:
                 "unit": self.source.noun,
                 "videos": len(ordered),
                 "failed": [failure._asdict() for failure in failed],
-                "settings": self.settings,
+                "settings": {**self.settings, **self._describe_seen(readable)},
                 **({"warnings": warnings} if warnings else {}),
                 **self._describe_several([self.source.items[v.number] for v in readable]),
             },
         )
+
+    def _describe_seen(self, videos: Sequence[VideoPredicted]) -> dict[str, Any]:
+        """The fewest and the most views of a video, unless all have those of the settings."""
+        seen, asked = [video.views for video in videos], self.views.spatial * self.views.clips
+        return {} if min(seen) == asked else {"views_seen": [min(seen), max(seen)]}
 
     def _describe_several(self, items: Sequence[Item]) -> dict[str, Any]:
         """All labels and the group of each item, and how the model decides on them; nothing where

@@ -80,7 +80,6 @@ def _load(
 ) -> tuple[Classifier, Classifier | None, BatchJob, ClassifyOptions]:
     """Load the model, and the head that pools its windows; job and options have its areas."""
     from vidattn.cli.model_loading import load_head, load_model
-    from vidattn.data.sampling import describe_views
     from vidattn.errors import UsageError
     from vidattn.inference.batch.areas import take_areas
     from vidattn.inference.whole_video import require_head
@@ -94,6 +93,4 @@ def _load(
     check = partial(require_readable, job.paths, limits)
     classifier = load_model(console, replace(model, model=name), wanted.frames, check)
     classifier, job, wanted = take_areas(classifier, job, wanted)
-    if views := wanted.views:
-        console.note(f"views {views.spatial}x{views.clips}: {describe_views(views)}")
     return classifier, head, job, wanted

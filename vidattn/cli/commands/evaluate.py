@@ -332,7 +332,7 @@ class DatasetRun:
                 runtime=replace(self.runtime, device=str(world.device)),
                 limits=self.limits,
             )
-            each = describe_views(evaluator.views)
+            each = "up to " * (evaluator.views.clips > 1) + describe_views(evaluator.views)
             self.console.note(f"{count_noun(len(dataset.items), dataset.noun)}, {each} each")
             self.warned = evaluator.warnings
             for text in self.warned:

@@ -80,6 +80,10 @@ def _describe_settings(result: Mapping[str, Any]) -> str:
     if not {"views", "frames", "sampling", "short_side", "averaging"} <= settings.keys():
         return ""
     views = sampling.describe_views(sampling.parse_views(settings["views"]))
+    if seen := settings.get("views_seen"):
+        low, high = seen
+        count = f"{low} to {high} views" if low < high else count_noun(low, "view")
+        views = f"{count} instead of {views}, each"
     step = settings.get("step_seconds")
     spacing = f"one every {step:.3g} s" if step else "spread over the video"
     if settings["sampling"] == "official":
