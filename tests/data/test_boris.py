@@ -111,6 +111,12 @@ def test_exported_events_are_ground_truth(tmp_path: Path, name: str, text: str) 
     assert (video.name, video.spans) == ("cage/a.mp4", SPANS)
 
 
+def test_modifiers_keep_their_commas(tmp_path: Path) -> None:
+    text = TABULAR.replace("face|None", "1,2")
+    (video,) = read_ground_truth(write(tmp_path / "e.tsv", text)).videos
+    assert "groom [1,2]" in {label for _, label in video.spans}
+
+
 def test_an_export_of_an_observation_of_several_videos_is_refused(tmp_path: Path) -> None:
     text = AGGREGATED.replace("4.0,4.0,NA,cage/a.mp4", "4.0,4.0,NA,cage/b.mp4")
     with pytest.raises(DataError, match="has several videos"):

@@ -84,8 +84,8 @@ def test_columns_of_spans_and_splits_are_not_dropped(root: Path, name: str, suff
 
 
 def test_times_may_have_a_decimal_comma_where_no_comma_separates(root: Path) -> None:
-    rows = read_rows(written(root, "path;label;start;end\na.mp4;run;0,5;12\n", "c.csv"))
-    assert [row.fields["start"] for row in rows] == ["0.5"]
+    rows = read_rows(written(root, "path;label;start;end\na.mp4;1,2;0,5;12\n", "c.csv"))
+    assert [(row.fields["label"], row.fields["start"]) for row in rows] == [("1,2", "0.5")]
 
 
 def test_a_line_of_empty_quotes_is_a_blank_one(root: Path) -> None:

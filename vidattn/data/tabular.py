@@ -51,6 +51,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "guess": ("guess",),
 }
 """Purpose of a column -> its possible headers, in any case."""
+TIMES = "start", "end", "start_ms", "end_ms"
 TIMELINE_COLUMNS = (
     "unsure",
     *("start_frame", "end_frame", "score", "confidence"),
@@ -130,7 +131,8 @@ def read_rows(path: Path, group_by: str = "") -> list[Row]:
         fields = parse_rows(path, lines, partial(_parse_json, group_by=group_by))
         rows = [Row(number, f) for (number, _), f in zip(lines, fields, strict=True)]
     else:
-        rows = _name_columns(path, _split_records(path, text), group_by)
+        records = _split_records(path, text)
+        rows = _name_columns(path, records, group_by, _find_delimiter(path, text))
     if not rows and not text.strip():
         raise DataError(f"{path}: the list is empty")
     return _drop_unlabeled(path, rows)
@@ -226,10 +228,14 @@ def _read_text(path: Path) -> str:
         raise DataError(message, hint="save the list as UTF-8") from None
 
 
+def _find_delimiter(path: Path, text: str) -> str:
+    return "\t" if path.suffix.lower() == ".tsv" else _guess_delimiter(text)
+
+
 def _split_records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     """Line number and fields of each record that is not blank."""
     try:
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else _guess_delimiter(text)
+        delimiter = _find_delimiter(path, text)
         if delimiter == " ":
             rows = enumerate(map(_split_words, text.splitlines()), 1)
             return [(number, words) for number, words in rows if words]
@@ -242,7 +248,7 @@ def _split_records(path: Path, text: str) -> list[tuple[int, list[str]]]:
         records = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num}: {error}") from None
-    return [(line, use_points(fields, delimiter)) for line, fields in records if any(fields)]
+    return [(line, fields) for line, fields in records if any(fields)]
 
 
 def _guess_delimiter(text: str) -> str:
@@ -314,7 +320,10 @@ def _in_seconds(fields: dict[str, str]) -> dict[str, str]:
     return fields
 
 
-def _name_columns(path: Path, records: list[tuple[int, list[str]]], group_by: str) -> list[Row]:
+def _name_columns(
+    path: Path, records: list[tuple[int, list[str]]], group_by: str, mark: str
+) -> list[Row]:
+    """mark: what separates the fields."""
     if not records:
         raise DataError(f"{path}: the list is empty")
     first = records[0][1]
@@ -338,7 +347,8 @@ def _name_columns(path: Path, records: list[tuple[int, list[str]]], group_by: st
             fields.pop()
         if len(fields) != len(first):
             raise ValueError(f"{len(fields)} fields where the first line has {len(first)}")
-        return Row(line, _in_seconds({purpose: fields[i] for purpose, i in columns.items()}))
+        named = {purpose: fields[i] for purpose, i in columns.items()}
+        return Row(line, _in_seconds(use_points(named, mark, TIMES)))
 
     return parse_rows(path, ((record[0], record) for record in records), parse)
 

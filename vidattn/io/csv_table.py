@@ -31,21 +31,28 @@ def read_columns(
     needed: Sequence[str],
     kind: type[VidattnError],
     hint: str | None = None,
+    numbers: Sequence[str] = (),
 ) -> Rows:
     """Read a file as `parse_columns` does; all errors are of one kind."""
     with reading(path, kind, hint=hint):
         data = read_file(path)
     try:
-        return parse_columns(data, aliases, needed)
+        return parse_columns(data, aliases, needed, numbers)
     except ValueError as error:
         raise kind(f"{path}: {error}", hint=hint) from None
 
 
-def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Sequence[str]) -> Rows:
+def parse_columns(
+    data: bytes,
+    aliases: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+    numbers: Sequence[str] = (),
+) -> Rows:
     """The rows of a table by the purpose of their columns; fields that are missing are "".
 
     aliases: the headers of each purpose, in any case, the first counts before others. needed: a
     purpose that must have a column, or several such as "frame or second" of which one must.
+    numbers: the purposes that are numbers.
     The separator is the comma, semicolon or tab of which the header has most. Raises ValueError.
     """
     text = decode_text(data)
@@ -53,7 +60,7 @@ def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Seq
     try:
         mark = max(MARKS, key=lambda mark: len(next(csv.reader([head], delimiter=mark), ())))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-        lines = [(reader.line_num, use_points(cells, mark)) for cells in reader if any(cells)]
+        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
     except csv.Error as error:
         raise ValueError(f"is no table: {error}") from None
     names = [name.strip() for name in lines[0][1]] if lines else []
@@ -67,18 +74,19 @@ def parse_columns(data: bytes, aliases: Mapping[str, Sequence[str]], needed: Seq
         words = (" or ".join(aliases[one][0] for one in each.split(" or ")) for each in missing)
         has = f"it has {', '.join(names)[:MOST_SHOWN]}" if names else "it is empty"
         raise ValueError(f"no column {', '.join(words)}; {has}")
-    return [
+    rows = (
         (line, {p: cells[k].strip() if k < len(cells) else "" for p, k in columns.items()})
         for line, cells in lines[1:]
-    ]
+    )
+    return [(line, use_points(row, mark, numbers)) for line, row in rows]
 
 
-def use_points(cells: list[str], mark: str) -> list[str]:
-    """The cells of a row, with a point for each decimal comma, which spreadsheets of many countries
-    write where `mark`, which separates the columns, is no comma."""
-    if mark == ",":
-        return cells
-    return [c.replace(",", ".") if DECIMAL_COMMA.fullmatch(c.strip()) else c for c in cells]
+def use_points(row: dict[str, str], mark: str, numbers: Iterable[str]) -> dict[str, str]:
+    """The fields of a row, with a point for the decimal comma of each of `numbers`, which
+    spreadsheets of many countries write where `mark`, which separates the columns, is no comma."""
+    own = {name: row[name] for name in numbers if name in row and mark != ","}
+    found = {name: text for name, text in own.items() if DECIMAL_COMMA.fullmatch(text.strip())}
+    return row | {name: text.replace(",", ".") for name, text in found.items()}
 
 
 def decode_text(data: bytes) -> str:

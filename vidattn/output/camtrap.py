@@ -31,6 +31,11 @@ DEPLOYMENTS = (
     *("detectionDistance", "timestampIssues", "baitUse", "featureType", "habitat"),
     *("deploymentGroups", "deploymentTags", "deploymentComments"),
 )
+NUMBERS = (
+    *("latitude", "longitude", "coordinateUncertainty", "detectionDistance"),
+    *("cameraDelay", "cameraHeight", "cameraDepth", "cameraTilt", "cameraHeading"),
+)
+"""The deployments' columns of numbers."""
 NEEDED = ("deploymentID", "latitude", "longitude", "deploymentStart", "deploymentEnd")
 MEDIA = (
     *("mediaID", "deploymentID", "captureMethod", "timestamp", "filePath", "filePublic"),
@@ -282,7 +287,8 @@ def _temporal(deployments: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 def _read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[tuple[int, Row]]:
     hint = f"needed: {','.join(needed)}"
-    return read_columns(path, {name: (name,) for name in columns}, needed, DataError, hint)
+    named = {name: (name,) for name in columns}
+    return read_columns(path, named, needed, DataError, hint, NUMBERS)
 
 
 def csv_rows(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:

@@ -188,7 +188,7 @@ def _detection(video: str, moment: float, in_frames: bool, box: Sequence[Any]) -
 
 
 def _from_csv(data: bytes) -> Iterator[Detection]:
-    rows = parse_columns(data, COLUMNS, NEEDED)
+    rows = parse_columns(data, COLUMNS, NEEDED, [*COLUMNS][1:])
     for line, row in rows:
         try:
             one = _from_row(row)

@@ -198,7 +198,8 @@ def _read_table(path: Path, notes: list[str]) -> Iterator[annotation.AnnotatedVi
     videos: dict[str, list[dict[str, str]]] = {}
     sources: dict[str, set[str]] = {}
     for cells in rows:
-        row = dict(zip_longest(names, use_points(cells[: len(names)], mark), fillvalue=""))
+        row = dict(zip_longest(names, cells[: len(names)], fillvalue=""))
+        row = use_points(row, mark, (TIMES, STARTS, STOPS))
         if not row.get("behavior"):
             continue
         video = row.get(media) or ""
