@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import vidattn
 from vidattn.config.run_options import BatchOptions, EvalViews
@@ -149,6 +150,8 @@ def test_numbers_of_numpy_are_those_of_python(video: Path) -> None:
         stride=np.int64(1),  # type: ignore[arg-type]
         kernel=np.int64(3),  # type: ignore[arg-type]
         threshold=np.float32(0.5),  # type: ignore[arg-type]
+        snap=np.False_,  # type: ignore[arg-type]
+        device=torch.device("cpu"),  # type: ignore[arg-type]
     )
     assert numpy.to_json() == plain.to_json()
 

@@ -9,11 +9,12 @@ import dataclasses
 import difflib
 import json
 import math
+import os
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from numbers import Integral, Real
+from fractions import Fraction
 from typing import Any, Literal, TypeVar
 
 from vidattn.errors import RecipeError, UsageError
@@ -72,7 +73,7 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
 
 
 def check_fields(options: Any) -> None:
-    """Check the fields of frozen options against their types; numbers of NumPy become Python's.
+    """Check the fields of frozen options against their types; values of NumPy become Python's.
 
     Raises UsageError that names the field, such as "frames: expected a whole number, got 8.5".
     """
@@ -97,6 +98,8 @@ def _suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 def _parse_value(hint: Any, value: Any, where: str) -> Any:
     """Check `value` against a type hint; lists become the tuples the hint asks for."""
+    if getattr(value, "ndim", None) == 0:  # of NumPy or PyTorch
+        value = value.item()
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if is_dataclass(hint):
         hint = typing.cast(type, hint)
@@ -126,8 +129,10 @@ def _parse_value(hint: Any, value: Any, where: str) -> Any:
             _parse_value(h, v, f"{where}[{i}]")
             for i, (h, v) in enumerate(zip(inner, value, strict=True))
         )
-    if isinstance(value, Real) and not isinstance(value, int | float):  # of NumPy
-        value = int(value) if isinstance(value, Integral) else float(value)
+    if hint is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Fraction):  # such as a frame rate
+        value = float(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         # No float reaches 10^309; infinity is refused later, by the range of the setting.
         return float(value) if abs(value) < 10**300 else math.inf * (1 if value > 0 else -1)

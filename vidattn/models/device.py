@@ -39,6 +39,8 @@ class Runtime:
     """Whether to compile the model with torch first, which takes a minute or more."""
 
     def __post_init__(self) -> None:
+        if hasattr(self.device, "type"):  # a torch.device
+            object.__setattr__(self, "device", str(self.device))
         check_fields(self)
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"the batch size must be at least 1, got {self.batch_size}")
