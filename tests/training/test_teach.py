@@ -233,6 +233,11 @@ def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
     done = quick("eval", "-m", tmp_path / "own.safetensors", "--dataset", path, "--dump", "p.npz")
     again = quick("eval", "--from-dump", "p.npz", "--json")
     several = json.loads(again.stdout)["several"]
+    assert np.load("p.npz")["labels"].sum(0).tolist() == [6, 7, 6]
+    quick("eval", "-m", tmp_path / "own.safetensors", "--dataset", path, "--dump", "p.jsonl")
+    rows = list(map(json.loads, Path("p.jsonl").read_text().splitlines()[1:]))
+    assert [len(row["labels"]) for row in rows] == np.load("p.npz")["labels"].sum(1).tolist()
+    assert quick("eval", "--from-dump", "p.jsonl", "--json").stdout == again.stdout
     assert several["map"] > 0.8
     assert [row["samples"] for row in several["per_class"]] == [6, 7, 6]
     assert "  macro F1 " in done.stdout

@@ -118,13 +118,18 @@ def _build(head: dict[str, Any], paths: list[str], labels: Any, logits: Any) -> 
 
 
 def _archive(predictions: Predictions) -> bytes:
-    data = io.BytesIO()
+    """The arrays of an .npz file; labels are [N], or, where several may hold, marks [N, K]."""
+    data, labels = io.BytesIO(), predictions.labels
+    if several := predictions.about.get("several"):
+        labels = np.zeros(predictions.logits.shape, np.int64)
+        for row, own in zip(labels, several["labels"], strict=True):
+            row[own] = 1
     np.savez(
         data,
         # As bytes: arrays of text would need as much for each path as for the longest.
         about=np.frombuffer(_head(predictions).encode(), np.uint8),
         paths=np.frombuffer(dumps(list(predictions.paths)).encode(), np.uint8),
-        labels=predictions.labels,
+        labels=labels,
         logits=predictions.logits,
     )
     return data.getvalue()
@@ -133,18 +138,22 @@ def _archive(predictions: Predictions) -> bytes:
 def _from_archive(data: bytes) -> Predictions:
     about, paths, labels, logits = read_arrays(data, ARRAYS)
     names = list(map(str, json.loads(paths.tobytes())))
-    return _build(_parse_head(about.tobytes().decode()), names, labels, logits)
+    head = _parse_head(about.tobytes().decode())
+    if labels.ndim == 2:
+        labels = np.ravel([own[:1] for own in head["about"]["several"]["labels"]])
+    return _build(head, names, labels, logits)
 
 
 def _lines(predictions: Predictions) -> bytes:
-    lines = [_head(predictions)]
-    for path, label, row in zip(
-        predictions.paths, predictions.labels, predictions.logits, strict=True
-    ):
+    lines, classes = [_head(predictions)], predictions.classes
+    several = predictions.about.get("several")
+    all_labels = several["labels"] if several else predictions.labels[:, None]
+    for path, own, row in zip(predictions.paths, all_labels, predictions.logits, strict=True):
         # The shortest decimals that are read back as the same float32.
         logits = [float(str(value)) for value in row]
-        name = predictions.classes[label]
-        lines.append(dumps({"path": path, "label": name, "label_id": int(label), "logits": logits}))
+        every = {"labels": [classes[label] for label in own]} if several else {}
+        first = {"label": classes[own[0]], "label_id": int(own[0])}
+        lines.append(dumps({"path": path, **first, **every, "logits": logits}))
     return "".join(line + "\n" for line in lines).encode()
 
 
