@@ -18,6 +18,7 @@ from vidattn.config import (
     TaughtConfig,
     TimeSformerConfig,
 )
+from vidattn.config.serialization import from_plain
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier, build_taught
 from vidattn.models.layers import ClipModel
@@ -89,7 +90,8 @@ def test_level_0_is_the_mean_and_the_spread_of_tokens_wherever_they_are() -> Non
 
 
 def test_heads_compare_shares_of_motion_whatever_its_amount() -> None:
-    model = taught(FlowConfig(cells=1, directions=2), pieces=2, levels=(1, 2))
+    flow = FlowConfig(cells=1, directions=2, even_motion=1e-4)
+    model = taught(flow, pieces=2, levels=(1, 2))
     pool = super(type(model.head), model.head).forward
     motion = torch.tensor([[0.0, 3.0, 1.0, 0.0]])
     torch.testing.assert_close(
@@ -97,6 +99,11 @@ def test_heads_compare_shares_of_motion_whatever_its_amount() -> None:
     )
     torch.testing.assert_close(pool(7 * motion), pool(motion), atol=2e-3, rtol=0)
     torch.testing.assert_close(pool(0 * motion), torch.full((1, 6), 6**-0.5))
+    before = from_plain(FlowConfig, {"cells": 1, "directions": 2})  # of older weights
+    model = taught(before, pieces=2, levels=(1, 2))
+    pool = super(type(model.head), model.head).forward
+    torch.testing.assert_close(pool(7 * motion), pool(motion))
+    assert not pool(0 * motion).any()
 
 
 def test_zoom_shows_the_square_that_moves() -> None:

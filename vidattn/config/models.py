@@ -258,6 +258,9 @@ class FlowConfig:
     cells: int = 4
     """Rows and columns in which motion is counted."""
     directions: int = 8
+    even_motion: float = 0.0
+    """Motion that heads add to a histogram, spread evenly, in pixels a frame; none in weights that
+    do not say so."""
     kind: Literal["flow"] = "flow"
 
     @property
@@ -267,6 +270,8 @@ class FlowConfig:
 
     def __post_init__(self) -> None:
         require_shape("model", self, "classes frames size cells directions", ("size", "cells"))
+        if not 0 <= self.even_motion <= 1:
+            raise RecipeError(f"model.even_motion must lie in [0, 1], got {self.even_motion}")
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,6 @@ EDGE_SHARE = 0.02
 LEAST_SIDE = 1 / 6
 """Its least side, as a share of the side of the frame."""
 MARGIN = 1.2
-EVEN_MOTION = 1e-4
-"""Motion that is added to a histogram, spread evenly, in pixels a frame: what stands still is like
-noise, which has no direction, either, and not unlike all examples. Noise has a hundred times as
-much."""
 
 
 class TaughtModel(ClipModel):
@@ -162,7 +158,7 @@ class PooledTokens(nn.Module):
     def __init__(self, config: TaughtConfig, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.levels, self.shape = config.levels, shape
-        self.counts = isinstance(config.backbone, FlowConfig)
+        self.flow = config.backbone if isinstance(config.backbone, FlowConfig) else None
         self.in_features = shape[0] * shape[1] * shape[2]
         self.width = sum(n * shape[1] * shape[2] if n else 2 * shape[2] for n in config.levels)
 
@@ -171,10 +167,10 @@ class PooledTokens(nn.Module):
         pieces = rearrange(embeddings, "b (p d) -> b p d", p=self.shape[0])
         parts = [part for n in self.levels for part in self._pool(pieces, n)]
         means = torch.cat(parts, dim=1)
-        if not self.counts:
+        if self.flow is None:
             return means
-        means = means + EVEN_MOTION / self.width
-        return (means / means.sum(1, keepdim=True)).sqrt()
+        means = means + self.flow.even_motion / self.width
+        return (means / means.sum(1, keepdim=True).clamp(min=1e-6)).sqrt()
 
     def _pool(self, pieces: Tensor, level: int) -> list[Tensor]:
         if level:

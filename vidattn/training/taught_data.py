@@ -40,6 +40,9 @@ FLOW_RATE, FLOW_PIECES = 12, 4
 """Frames a second between which motion is measured, and the parts of a window in which it is."""
 FEWEST, MOST_FRAMES = 2, 16
 """Frames of such a part."""
+EVEN_MOTION = 1e-4
+"""`FlowConfig.even_motion`: what stands still is like noise, which has no direction, either, and
+not unlike all examples. Noise has a hundred times as much."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +118,7 @@ def design_views(backbone: Classifier, span: float, zoom: bool) -> Classifier:
 
 def design_flow(backbone: Classifier, span: float, zoom: bool) -> Classifier:
     """As `design_views`, a model that sees optical flow; the backbone tells where in the frame."""
-    config = FlowConfig()
+    config = FlowConfig(even_motion=EVEN_MOTION)
     frames = min(max(round(FLOW_RATE * span / FLOW_PIECES), FEWEST), MOST_FRAMES)
     crop = config.size * (2 if zoom else 1)
     taught = TaughtConfig(
