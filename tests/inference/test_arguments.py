@@ -118,6 +118,38 @@ def test_a_setting_of_a_wrong_type_is_named(
         vidattn.segment(video, "motion-tiny", **keywords)
 
 
+WRONG: dict[str, Callable[[Any, Any], object]] = {
+    "model: expected a text, got 3": lambda video, _: vidattn.segment(video, 3),  # type: ignore[arg-type]
+    "model: expected a text, got None": lambda *_: vidattn.load(None),  # type: ignore[arg-type]
+    "frame_step: expected a number": lambda *_: vidattn.load("x", frame_step="x"),  # type: ignore[arg-type]
+    "path: expected a text": lambda _, model: vidattn.save(model, 3),  # type: ignore[arg-type]
+    "workers: a number of processes": lambda _, model: vidattn.evaluate(model, "x", workers=-1),
+    "dataset: expected a text": lambda _, model: vidattn.evaluate(model, None),  # type: ignore[arg-type]
+    "data_root: expected a text": lambda *_: vidattn.teach("x", model="motion-tiny", data_root=3),  # type: ignore[arg-type]
+    "labels: expected a text": lambda *_: vidattn.teach(3, model="motion-tiny"),  # type: ignore[arg-type]
+    "dataset: expected a text, got 3": lambda *_: vidattn.train(3, "run"),  # type: ignore[arg-type]
+    "run_dir: expected a text": lambda *_: vidattn.train("x", 3),  # type: ignore[arg-type]
+    "optim.lr: expected a number": lambda *_: vidattn.train(
+        "motion", "run", settings={"optim.lr": Path("x")}
+    ),
+    "expected settings such as": lambda video, model: vidattn.segment(video, model, runtime="cpu"),  # type: ignore[arg-type]
+    "pool: expected a text": lambda video, model: vidattn.classify(video, model, pool=3),  # type: ignore[arg-type]
+    "paths: expected a text": lambda _, model: list(vidattn.classify_many(3, model, "out")),  # type: ignore[arg-type]
+    "out: expected a text": lambda video, model: list(vidattn.segment_many(video, model, 3)),  # type: ignore[arg-type]
+    "short_side: expected a whole": lambda video, _: vidattn.open_video(video, short_side="x"),  # type: ignore[arg-type]
+    "spatial: expected a whole number": lambda *_: vidattn.ViewConfig("x"),  # type: ignore[arg-type]
+}
+"""By message, calls with values that cannot be."""
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_each_call_refuses_wrong_values_with_our_error(
+    message: str, video: Path, model: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        WRONG[message](video, vidattn.load(model))
+
+
 def test_wrong_sampling_and_views_are_refused_by_every_call(video: Path, tmp_path: Path) -> None:
     calls: list[Callable[..., Any]] = [
         lambda **k: vidattn.classify(video, "motion-tiny", **k),

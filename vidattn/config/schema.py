@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Literal
 
 from vidattn.config.models import ModelConfig, TemporalConfig, TimeSformerConfig
-from vidattn.config.serialization import MAX_COUNT, require
+from vidattn.config.serialization import MAX_COUNT, check_fields, require
 from vidattn.errors import RecipeError, UsageError
 from vidattn.types import Framing, named_areas
 
@@ -253,6 +253,7 @@ class ViewConfig:
     clips: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.spatial not in (1, 3) or self.clips < 1:
             swapped = self.clips in (1, 3) and self.spatial > 0
             hint = f"did you mean {self.clips}x{self.spatial}?" if swapped else None

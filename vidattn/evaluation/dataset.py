@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.config.labels import normalize_label
 from vidattn.config.run_options import EvalSampling, EvalViews
+from vidattn.config.serialization import check_value
 from vidattn.data import plan, sampling
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import EvaluationVideos, Planner
@@ -347,7 +348,10 @@ def evaluate(
     require_known(keywords, EvalKeywords)
     given = dict[str, Any](keywords) | {"views": as_views(keywords.get("views"))}
     options, runtime = take_keywords(given, EvalViews()), take_keywords(given, runtime)
-    classifier, name = find_classifier(model, options.frames), os.fspath(dataset)
+    name, group_by = check_value(str, dataset, "dataset"), check_value(str, group_by, "group_by")
+    if check_value(int, workers, "workers") < 0:
+        raise UsageError(f"workers: a number of processes is 0 or more, got {workers}")
+    classifier = find_classifier(model, options.frames)
     if name == "motion" or isinstance(classifier.model, TemporalHead):
         raise UsageError(
             "evaluate measures models of clips on videos", hint="vidattn eval measures the others"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
@@ -120,5 +120,7 @@ def require_known(given: Mapping[str, Any], known: type) -> None:
 
 def take_keywords(given: dict[str, Any], settings: T) -> T:
     """The settings with other values of the fields that are given, which are taken out."""
+    if not is_dataclass(settings):
+        raise UsageError(f"expected settings such as vidattn.Runtime(), got {settings!r}")
     changes = {one.name: given.pop(one.name) for one in fields(settings) if one.name in given}
     return replace(settings, **changes)

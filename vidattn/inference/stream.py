@@ -234,7 +234,8 @@ def classify(
     """
     asked, _, runtime = apply_keywords(keywords, Windowing(), Decoding(), runtime, RegionKeywords)
     sampling, views = check_value(plan.Sampling, sampling, "sampling"), as_views(views)
-    pool = Pool.parse(pool) if isinstance(pool, str) else pool
+    if pool is not None and not isinstance(pool, Pool):
+        pool = Pool.parse(check_value(str, pool, "pool"))
     classifier, clock = find_classifier(classifier, asked.frames), Stopwatch()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:

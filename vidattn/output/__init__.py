@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from vidattn.config.serialization import check_value
 from vidattn.errors import UsageError
 from vidattn.io.files import read_file, write_atomically
 
@@ -92,6 +93,7 @@ def write(
     under another name, flushed and renamed; missing folders are created. Raises UsageError for an
     unknown format and OutputError if the file cannot be written.
     """
+    path = check_value(str, path, "path")
     fmt = format_of(path) if fmt is None else fmt
     page = {"stills": stills, "explained": explained} if fmt == "html" else {}
     return write_atomically(path, encode(timeline, path, fmt, **page))

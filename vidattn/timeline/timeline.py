@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vidattn.config.serialization import check_value
 from vidattn.errors import InputError, UsageError
 from vidattn.io.files import read_file, reading
 from vidattn.io.json import dumps, dumps_pretty
@@ -98,7 +99,8 @@ class Timeline(LabeledTimeline):
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Timeline:
         """Read a `.vidattn.json`. Raises InputError."""
-        with reading(os.fspath(path), InputError):
+        path = check_value(str, path, "path")
+        with reading(path, InputError):
             return Timeline.from_json(read_file(Path(path)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from vidattn.config import Recipe, recipes
 from vidattn.config.run_options import TeachOptions
-from vidattn.config.serialization import apply_settings
+from vidattn.config.serialization import apply_settings, check_value
 from vidattn.data.sets import normalize_name
 from vidattn.inference.arguments import Model as ClassifierArgument
 from vidattn.models.classifier import Classifier
@@ -42,17 +42,19 @@ def train(
     an incomplete validation are warnings. Errors as of `vidattn.training.fit.fit`, which yields
     what happens.
     """
-    name, folder = normalize_name(os.fspath(dataset)), Path(run_dir)
+    name = normalize_name(check_value(str, dataset, "dataset"))
+    folder = Path(check_value(str, run_dir, "run_dir"))
     if isinstance(recipe, str):
         recipe = recipes.find_recipe(recipe)
     if recipe is not None:
-        chosen = recipes.fit_to_dataset(recipe, name)
+        chosen = recipes.fit_to_dataset(check_value(Recipe, recipe, "recipe"), name)
     elif resume:
         chosen = recipes.read_recipe(folder / "recipe.json")
     else:
         chosen = recipes.recipe_for(name)
         chosen = fit_shape(chosen, init) if init not in (None, "none") else chosen
-    rows = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    given = check_value(Mapping[str, Any], settings or {}, "settings")
+    rows = [f"{key}={json.dumps(value, default=str)}" for key, value in given.items()]
     chosen = apply_settings(chosen, rows)
     for event in fit(chosen, folder, data_root=data_root, device=device, resume=resume, init=init):
         if isinstance(event, TrainingNote | UnreadableVideo):
@@ -82,8 +84,11 @@ def teach(
     learn from.
     """
     backbone = model if isinstance(model, Classifier) else load(model or best_cached())
-    place = None if output is None else Path(output)
-    name = os.fspath(labels)
+    place = None if output is None else Path(check_value(str, output, "output"))
+    name, options = (
+        check_value(str, labels, "labels"),
+        check_value(TeachOptions, options, "options"),
+    )
     events = teach_events(name, backbone, place, options, data_root=data_root, runtime=runtime)
     *_, taught = events
     assert isinstance(taught, Taught)

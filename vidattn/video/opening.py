@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple
 
+from vidattn.config.serialization import check_value
 from vidattn.errors import InputError, VideoError
 from vidattn.types import Area, Framing
 from vidattn.video.framing import areas_of, framed
@@ -33,13 +34,14 @@ def open_video(
     `short_side` pixels, or fewer where the file has no more. Raises VideoError with a reason code
     if the file is no readable video, UsageError for bad arguments.
     """
+    name: str = check_value(str, path, "path")
     video = SupervisedVideo(
-        path,
+        name,
         reader=reader,
-        short_side=short_side,
+        short_side=check_value(int | None, short_side, "short_side"),
         limits=limits,
         pool=pool,
-        areas=areas_of(framing, os.fspath(path)),
+        areas=areas_of(framing, name),
     )
     return framed(video, framing, short_side)
 

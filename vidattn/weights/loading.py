@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from vidattn.config import Recipe, recipes
 from vidattn.config.labels import COUNTS, load_labels
 from vidattn.config.schema import MAX_STEP
-from vidattn.config.serialization import from_plain
+from vidattn.config.serialization import check_value, from_plain
 from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.io.files import exists, is_file, is_folder
 from vidattn.io.search import suggest_names
@@ -50,9 +50,10 @@ def load(
     wrongly. The model is on the CPU, float32, in eval mode. Raises WeightsError; a named model
     never falls back to another.
     """
+    frame_step = check_value(float | None, frame_step, "frame_step")
+    text = check_value(str, name_or_path, "model")
     if frame_step is not None and not 0 < frame_step <= MAX_STEP:
         raise UsageError(f"the frame step must be > 0 and at most {MAX_STEP:g} s, got {frame_step}")
-    text = str(name_or_path)
     if text.startswith(hf_models.PREFIX):
         return _load_hf_model(text, offline, frame_step)
     classifier = _load_named(name_or_path, offline, announce, progress)

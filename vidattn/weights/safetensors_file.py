@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vidattn.config import Activation, Averaging, ClipConfig, Int8Calibration, Recipe
-from vidattn.config.serialization import from_plain, to_plain
+from vidattn.config.serialization import check_value, from_plain, to_plain
 from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.io.files import reading, write_atomically
 from vidattn.io.json import refuse_constant
@@ -83,6 +83,7 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
     recipe give the same bytes. Raises OutputError when it cannot be written, WeightsError when a
     tensor is not finite or the file could not be loaded again, UsageError for another ending.
     """
+    classifier, path = check_value(Classifier, classifier, "model"), check_value(str, path, "path")
     if Path(path).suffix != ".safetensors":
         raise UsageError(f"{path}: the name of a weights file ends in .safetensors")
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vidattn.config.serialization import check_value
 from vidattn.data.annotations.ground_truth import FORMATS, find_format
 from vidattn.data.labeled_dataset import LabeledDataset, Split, group_names, warn_of_similar
 from vidattn.data.sets import csv_list, diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
@@ -84,6 +85,7 @@ def open_dataset(
 
     Raises DataError when the name is unknown, nothing is found, or what is found is malformed.
     """
+    data_root = data_root and Path(check_value(str, data_root, "data_root"))
     known = DATASETS.get(name_or_path)
     if known is not None:
         if group_by:

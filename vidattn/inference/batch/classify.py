@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from vidattn.config import ViewConfig
 from vidattn.config.run_options import BatchOptions
+from vidattn.config.serialization import check_value
 from vidattn.data.plan import Sampling
 from vidattn.errors import UsageError
 from vidattn.inference import stream
@@ -80,7 +81,8 @@ def classify_many(
     batch, options = take_keywords(given, BatchOptions()), take_keywords(given, options)
     options = replace(options, runtime=take_keywords(given, options.runtime))
     videos = find_videos(sources, notes.append, or_later=batch.watch)
-    files = OutputFiles(parse_formats(formats), Path(out))
+    folder = Path(check_value(str, out, "out"))
+    files = OutputFiles(parse_formats(formats), folder)
     job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)
     yield from map(Note, (*notes, *job.notes))
     classifier = find_classifier(classifier, options.frames)

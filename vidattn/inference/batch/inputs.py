@@ -13,6 +13,7 @@ from heapq import heapify, heapreplace
 from itertools import chain
 from pathlib import Path, PurePath
 
+from vidattn.config.serialization import check_value
 from vidattn.errors import InputError, UsageError, VideoError
 from vidattn.io.files import exists, is_folder, read_file, read_stream, reading, sha256
 from vidattn.io.search import VIDEO_SUFFIXES, is_video, suffix_of, suggest_names, walk_files
@@ -58,9 +59,10 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 def as_paths(inputs: Paths) -> list[str]:
     """A path, or several, as texts."""
-    if isinstance(inputs, str | os.PathLike):  # a string is also an iterable of letters, and of "/"
-        inputs = [inputs]
-    return [os.fspath(given) for given in inputs]
+    # A string is also an iterable of letters, and of "/".
+    if isinstance(inputs, Iterable) and not isinstance(inputs, str):
+        return [check_value(str, given, "paths") for given in inputs]
+    return [check_value(str, inputs, "paths")]
 
 
 def find_videos(

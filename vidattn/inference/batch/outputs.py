@@ -135,7 +135,8 @@ def parse_formats(given: str | Iterable[str]) -> tuple[str, ...]:
     """The names in "json,srt,mp4" or a list of them; "" has none. Raises UsageError."""
     from vidattn.output import WRITERS
 
-    texts = [given] if isinstance(given, str) else list(given)
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    texts = list(given) if several else [given]
     words = [word for text in texts for word in str(text).split(",") if word]
     names = tuple(dict.fromkeys(word.strip().lower() for word in words))
     if not names and any(texts):

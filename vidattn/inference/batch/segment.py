@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from vidattn.config.run_options import BatchOptions
+from vidattn.config.serialization import check_value
 from vidattn.data.embeddings import make_embeddings, save_embeddings
 from vidattn.errors import TRANSIENT, InputError, VideoError
 from vidattn.inference import stream
@@ -96,9 +97,10 @@ def segment_many(
         given, options.windowing, options.decoding, options.runtime
     )
     options = replace(options, windowing=windowing, decoding=decoding, runtime=runtime)
-    folder, notes = None if excerpts is None else Path(excerpts), list[str]()
+    folder, notes = Path(check_value(str, out, "out")), list[str]()
+    place = None if excerpts is None else Path(check_value(str, excerpts, "excerpts"))
     videos = find_videos(sources, notes.append, or_later=batch.watch)
-    files = OutputFiles(parse_formats(formats), Path(out), excerpts=folder)
+    files = OutputFiles(parse_formats(formats), folder, excerpts=place)
     job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)
     classifier = find_classifier(classifier, options.windowing.frames)
     classifier, job, options = take_areas(classifier, job, options)

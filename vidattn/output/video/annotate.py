@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidattn.config.serialization import check_value
 from vidattn.errors import InputError
 from vidattn.io.files import replacing_file
 from vidattn.io.json import dumps
@@ -58,6 +59,7 @@ def annotate(
     reader: str = "auto",
 ) -> Path:
     """Write a video with its labels drawn on it, as `annotate_events`; returns the path."""
+    path = check_value(str, path, "path")
     for _ in annotate_events(timeline, path, video=video, reader=reader):
         pass
     return Path(path)
@@ -104,6 +106,7 @@ def excerpts(
     reader: str = "auto",
 ) -> list[Path]:
     """Cut every segment out of a video, as `excerpt_events`; returns the paths."""
+    folder = check_value(str, folder, "folder")
     events = excerpt_events(timeline, folder, video=video, exact=exact, reader=reader)
     return [event.path for event in events if isinstance(event, FileMade)]
 
@@ -191,7 +194,7 @@ def _opened(
 ) -> Iterator[tuple[Video, VideoWriter]]:
     """The video of a timeline, enlarged if its short side is below `smallest`, and a writer."""
     hint = "give its path with --video" if path is None else "check the path"
-    path = timeline.source if path is None else path
+    path = timeline.source if path is None else check_value(str, path, "video")
     if not os.path.lexists(path):
         raise InputError(f"{os.fspath(path)}: the video is missing", hint=hint)
     with opening(path, reader=reader) as video:
