@@ -73,11 +73,18 @@ class Observation:
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Observation:
         """From a timeline as plain values (`vidattn.timeline.document`)."""
-        coverage = document["coverage"]
         segments = [(row["start"], row["end"], row["label"]) for row in document["segments"]]
-        first, last = coverage["part"]
-        gaps = [(max(a, first), min(b, last)) for a, b in coverage["unreadable"]]
-        return cls.of((first, last), segments, [(a, b) for a, b in gaps if a < b])
+        first, last = document["coverage"]["part"]
+        return cls.of((first, last), segments, _gaps(document))
+
+
+def _gaps(document: Mapping[str, Any]) -> list[Span]:
+    """The spans of the part of a timeline that were not seen, as `LabeledTimeline.gaps`."""
+    coverage = document["coverage"]
+    first, last = coverage["part"]
+    pauses = coverage.get("pauses", ()) if document["input"].get("parts") else ()
+    gaps = [(max(a, first), min(b, last)) for a, b in (*coverage["unreadable"], *pauses)]
+    return [(a, b) for a, b in gaps if a < b]
 
 
 @dataclass(frozen=True)
@@ -192,12 +199,11 @@ def day_parts(document: Mapping[str, Any]) -> Actogram | None:
     start = clock_of(document["settings"].get("start_time"), document["input"].get("start_offset"))
     if start is None:
         return None
-    parts, coverage = Actogram(), document["coverage"]
-    first, last = coverage["part"]
+    parts, (first, last) = Actogram(), document["coverage"]["part"]
     for part, seconds in split(start, first, last):
         parts.seen[part] += seconds
-    for low, high in coverage["unreadable"]:
-        for part, seconds in split(start, max(low, first), min(high, last)):
+    for low, high in _gaps(document):
+        for part, seconds in split(start, low, high):
             parts.seen[part] -= seconds
     for row in document["segments"]:
         spans = list(split(start, row["start"], row["end"]))

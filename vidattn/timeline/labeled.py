@@ -288,12 +288,21 @@ class LabeledTimeline(TimelineValues):
         """The readable spans of each cell of the grid; a classification is one cell."""
         if self.task == "classify":
             return [[w] for w in self._spans]
-        return subtract_spans(self._grid, self._unreadable)
+        return subtract_spans(self._grid, self.gaps)
 
     def _frame_at(self, time: float) -> int | None:
         """The first frame at or after a time; None if the rate is variable or unknown."""
         fps = self._constant_fps
         return None if fps is None else first_frame(time, fps)
+
+    @cached_property
+    def gaps(self) -> list[Window]:
+        """What of the part no segment holds: what could not be read, and what was not recorded
+        between the files of a recording."""
+        first, last = self.part.start, self.part.stop
+        pauses = self.round_spans(self.pauses if self.input.parts else ())
+        edges = ((max(w.start, first), min(w.stop, last)) for w in pauses)
+        return covered_spans([*self._unreadable, *(Window(a, b) for a, b in edges if a < b)])
 
     @property
     def _constant_fps(self) -> Fraction | None:

@@ -17,6 +17,8 @@ from vidattn.video.protocol import Frames, UnreadableSpan, Video, check_indices
 
 LEAST_GAP, LONGEST_GAP = 2.0, 3600.0
 """Seconds between two files that count as a gap; clocks state whole seconds, and may be wrong."""
+OFF_GRID = 0.25
+"""Frames by which one lies beside the grid of a constant frame rate at most."""
 OpenPart = Callable[[str], Video]
 
 
@@ -61,8 +63,10 @@ class JoinedVideo(Video):
         self.times, self.duration = np.concatenate(times), end
         self.frames = len(self.times)
         names = ", ".join(PurePath(path).name for path in paths)
+        late = np.abs(self.times * float(self.fps) - np.arange(self.frames))
         self.details = replace(
             known,
+            vfr=known.vfr or bool(late.max() > OFF_GRID),  # frame numbers do not follow from times
             frames=self.frames,
             duration=end,
             parts=tuple(parts),

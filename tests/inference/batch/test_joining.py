@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -120,6 +121,27 @@ def test_time_between_files_is_a_gap_with_a_name(tmp_path: Path) -> None:
         assert video.details.warnings[-1] == (
             "30 s between day_0001.mp4 and day_0002.mp4 were not recorded"
         )
+
+
+def test_time_that_was_not_recorded_has_no_label_and_no_frames(
+    model: Path, quick: Run, tmp_path: Path
+) -> None:
+    """Two files of ten frames, 30 s apart: 2 s of 32 are seen."""
+    files = [
+        stamped(tmp_path / f"day_000{number}.mp4", creation_time=f"2024-05-01T{clock}Z")
+        for number, clock in ((1, "06:00:00"), (2, "06:00:31"))
+    ]
+    quick("segment", *files, "-m", model, "--join", "-f", "json,budget,html")
+    document = json.loads((tmp_path / "day_0001.vidattn.json").read_bytes())
+    rows = document["segments"]
+    assert sum(row["end"] - row["start"] for row in rows) == pytest.approx(2, abs=0.01)
+    assert (rows[-1]["start"] >= 31, rows[-1]["end_frame"]) == (True, 20)
+    assert all(row["start_frame"] < row["end_frame"] for row in rows)
+    budget = list(csv.DictReader((tmp_path / "budget.csv").read_text().splitlines()))
+    assert {row["seen_seconds"] for row in budget} == {"2.000"}
+    assert sum(float(row["share_percent"]) for row in budget if row["scope"] == "all") == (
+        pytest.approx(100, abs=0.5)
+    )
 
 
 def test_the_command_line_joins_recordings(

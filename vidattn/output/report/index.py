@@ -15,7 +15,7 @@ from vidattn.output.text import format_time
 from vidattn.timeline import Timeline
 from vidattn.timeline.budget import LabelBudget, Observation, clock_of, split_days, time_budget
 from vidattn.timeline.palette import color_slots
-from vidattn.timeline.segments import BACKGROUND, covered_spans
+from vidattn.timeline.segments import BACKGROUND
 
 Span = tuple[datetime, datetime, str]
 """Local times of start and stop, and a CSS class."""
@@ -101,7 +101,7 @@ class IndexEntry:
     lost: tuple[str, ...]
     """Reason codes of spans that could not be read."""
     gaps: tuple[tuple[float, float], ...] = ()
-    """These spans, in seconds."""
+    """Spans in seconds that were not seen."""
     group: str = ""
     """The group of the video, where videos are grouped."""
     clock: datetime | None = None
@@ -113,7 +113,7 @@ class IndexEntry:
         part = timeline.part.start, timeline.part.stop
         spans = tuple((s.window.start, s.window.stop, s.label_id) for s in timeline.segments)
         lost = tuple(sorted({code for _, code in timeline.unreadable}))
-        gaps = tuple((w.start, w.stop) for w in covered_spans(w for w, _ in timeline.unreadable))
+        gaps = tuple((w.start, w.stop) for w in timeline.gaps)
         clock = clock_of(timeline.settings.start_time, timeline.input.start_offset)
         return cls(name, address, part, timeline.labels, spans, lost, gaps, group, clock)
 
