@@ -149,8 +149,8 @@ def test_temporal_heads_classify(quick: Run, video: Path, model: Path, tmp_path:
     (tmp_path / "parts.csv").write_text(
         "path,label,start,end,split\n"
         + "".join(
-            f"walk.vidattn.npz,{'ab'[i % 2]},{i / 2},{i / 2 + 1},{'train' if i < 4 else 'val'}\n"
-            for i in range(6)
+            f"walk.vidattn.{end},{'ab'[i % 2]},{i / 2},{i / 2 + 1},{'train' if i < 4 else 'val'}\n"
+            for i, end in enumerate(("npz", "json", "npz", "json", "npz", "json"))
         )
     )
     words = ("--dataset", "parts.csv", "--epochs", 1, "--set", "data.clips_per_epoch=4")

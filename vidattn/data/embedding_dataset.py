@@ -1,7 +1,7 @@
 """Videos as the embeddings of their windows, each with one label: samples for a temporal head.
 
 A dataset is listed as every other one; its rows name files of `vidattn segment --embeddings`, or
-videos beside which such files lie.
+videos or timelines (.vidattn.json) beside which such files lie.
 """
 
 from __future__ import annotations

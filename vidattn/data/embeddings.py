@@ -119,9 +119,10 @@ def load_embeddings(path: Path) -> Embeddings:
 
 
 def embedding_path(video: str) -> Path:
-    """The embeddings file beside a video, or `video` itself if it is one."""
+    """The embeddings file beside a video or its .vidattn.json, or `video` itself if it is one."""
     path = Path(video)
-    return path if path.suffix == ".npz" else path.with_name(path.stem + SUFFIX)
+    stem = path.stem.removesuffix(".vidattn") if path.suffix == ".json" else path.stem
+    return path if path.suffix == ".npz" else path.with_name(stem + SUFFIX)
 
 
 @dataclass(frozen=True, eq=False)
