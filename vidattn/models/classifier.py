@@ -70,7 +70,8 @@ class Classifier:
     """A model with its input format and its labels.
 
     `model` maps clips float [B, 3, T, H, W], prepared as `clip` says, to logits [B, K]; `labels`
-    names its K classes in order.
+    names its K classes in order. `segment` and all else that scores puts it into eval mode, on the
+    device that was asked for, and leaves it so.
     """
 
     model: nn.Module
