@@ -155,6 +155,9 @@ def test_temporal_heads_classify(quick: Run, video: Path, model: Path, tmp_path:
     )
     words = ("--dataset", "parts.csv", "--epochs", 1, "--set", "data.clips_per_epoch=4")
     done = quick("train", "--task", "temporal-head", *words, "--run-dir", "run", "-q")
+    for option in (("--window", 2), ("--frames", 4), ("--roi", "a=0,0,9,9")):
+        refused = quick("train", "--task", "temporal-head", *words, *option, code=2).stderr
+        assert f"{option[0]} has no effect: a temporal head has the windows of its emb" in refused
     done = quick("classify", video, "-m", model, "--pool", "head=run", "--json")
     document = json.loads(done.stdout)
     assert document["scores"]["labels"] == ["a", "b"]

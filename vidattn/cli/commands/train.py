@@ -26,6 +26,9 @@ from vidattn.config.serialization import apply_settings
 from vidattn.errors import DistributedError, ExitCode, UsageError
 from vidattn.io.files import exists, is_file
 
+OF_CLIPS = ("frames", "window", "attention", "crop", "mask", "roi")
+"""Options of models that look at clips."""
+
 
 @dataclass(frozen=True)
 class RecipeOptions:
@@ -61,6 +64,13 @@ class RecipeOptions:
             from vidattn.weights.initialize import fit_shape
 
             recipe = fit_shape(recipe, self.init)
+        if recipe.temporal_head is not None:
+            given = {name: getattr(self, name) for name in OF_CLIPS}
+            if unused := next((name for name, value in given.items() if value), None):
+                raise UsageError(
+                    f"--{unused} has no effect: a temporal head has the windows of its embeddings",
+                    hint="give it to segment --embeddings",
+                )
         changes = self._changes()
         more, notes = self._batch_changes(recipe)
         if self.window is not None:
