@@ -256,11 +256,16 @@ def test_areas_of_one_picture_have_rows_of_their_own(
     assert groups == {"left", "right"}
     quick("timeline", "out", "--table", "again.csv")
     assert read_csv(tmp_path / "again.csv") == found
-    for form in ("csv", "jsonl"):
+    for form in ("csv", "tsv", "jsonl"):
         quick("timeline", "out", "-f", form, "-o", ".")
         left, right = (tmp_path / f"out/a.{area}.vidattn.{form}" for area in ("left", "right"))
-        both = right.read_text().splitlines(keepends=True)[form == "csv" :]
+        both = right.read_text().splitlines(keepends=True)[form != "jsonl" :]
         (tmp_path / f"both.{form}").write_text("".join([left.read_text(), *both]))
         shown = quick("compare", f"both.{form}", "out", "--differences").stdout
         agreed = r"\(area (\w+)\) and .*: 100.0 % of the time agrees"
         assert re.findall(agreed, shown) == ["left", "right"]
+    quick("timeline", "out", "-f", "eaf", "-o", ".")
+    (tmp_path / "out/a.left.vidattn.json").rename("left.json")
+    wrong = quick("compare", "out/a.right.vidattn.eaf", "left.json", code=3)
+    assert "area 'left': the ground truth has right" in wrong.stderr
+    quick("compare", "out/a.left.vidattn.eaf", "left.json")

@@ -121,7 +121,7 @@ def test_no_cell_of_a_table_begins_like_a_formula(fmt: str, hostile: str) -> Non
     else:
         rows = [line.split("\t") for line in text.split("\n")[:-1]]
     for row in rows:
-        assert len(row) == (len(COLUMNS) if fmt == "csv" else 4)
+        assert len(row) == (len(COLUMNS) if fmt == "csv" else 5)
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
 
 
@@ -167,7 +167,8 @@ def test_tsv_is_exact() -> None:
         labels=("=dive", "swim\tfar\nout"), windows=(Window(0, 1.23456), Window(1.23456, 4))
     )
     assert render(timeline, "tsv") == (
-        "start\tend\tlabel\tscore\n0\t1235\t'=dive\t0.90000\n1235\t4000\tswim far out\t0.80000\n"
+        "path\tstart_ms\tend_ms\tlabel\tscore\n"
+        "a.mp4\t0\t1235\t'=dive\t0.90000\na.mp4\t1235\t4000\tswim far out\t0.80000\n"
     )
 
 

@@ -155,7 +155,7 @@ def note_columns(path: Path, group_by: str = "") -> tuple[str, ...]:
     known = {alias for aliases in COLUMNS.values() for alias in aliases}
     known.add(group_by.strip().casefold())
     found = _find_columns(names)
-    if {"start", "end"} <= found.keys():
+    if {"start", "end"} <= found.keys() or {"start_ms", "end_ms"} <= found.keys():
         known.update(TIMELINE_COLUMNS)
     others = [name for name in names if name.strip().casefold() not in known]
     if not others or not found:

@@ -39,7 +39,7 @@ def eaf(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str
     root = Element("ANNOTATION_DOCUMENT", AUTHOR="vidattn", DATE=DATE, FORMAT="3.0", VERSION="3.0")
     root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
     root.set("xsi:noNamespaceSchemaLocation", SCHEMA)
-    _add_header(root, timeline.source, folder, last=2 * len(segments))
+    _add_header(root, timeline, folder, last=2 * len(segments))
     order = add_child(root, "TIME_ORDER")
     times = [t for s in segments for t in (s.window.start, s.window.stop)]
     for number, time in enumerate(times, start=1):
@@ -61,8 +61,9 @@ def eaf(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str
 
 
 def _add_header(
-    root: Element, source: str, folder: str | os.PathLike[str] | None, last: int
+    root: Element, timeline: Timeline, folder: str | os.PathLike[str] | None, last: int
 ) -> None:
+    source = timeline.source
     header = add_child(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     add_child(
         header,
@@ -73,6 +74,8 @@ def _add_header(
     )
     # ELAN numbers new annotations from here on.
     add_child(header, "PROPERTY", str(last), NAME="lastUsedAnnotationId")
+    if timeline.settings.roi:
+        add_child(header, "PROPERTY", timeline.settings.roi, NAME="roi")
 
 
 def _add_tiers(root: Element, segments: list[Segment], label: str | None = None) -> None:

@@ -94,12 +94,15 @@ def csv(timeline: Timeline) -> str:
 
 
 def tsv(timeline: Timeline) -> str:
-    """One row per segment: start, end (whole milliseconds), label, score."""
-    rows = ["start\tend\tlabel\tscore\n"]
+    """One row per segment: path, start and end (whole milliseconds), label, score, and `roi` where
+    the segments are of an area."""
+    path, roi = escape_cell(timeline.source), timeline.settings.roi
+    area = [escape_cell(roi)] if roi else []
+    rows = [["path", "start_ms", "end_ms", "label", "score", *["roi"] * len(area)]]
     for s in timeline.segments:
-        start, end = (round(t * 1000) for t in (s.window.start, s.window.stop))
-        rows.append(f"{start}\t{end}\t{escape_cell(s.label)}\t{s.score:.5f}\n")
-    return "".join(rows)
+        times = (str(round(t * 1000)) for t in (s.window.start, s.window.stop))
+        rows.append([path, *times, escape_cell(s.label), f"{s.score:.5f}", *area])
+    return "".join("\t".join(row) + "\n" for row in rows)
 
 
 def escape_cell(text: str) -> str:

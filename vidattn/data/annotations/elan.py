@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -73,7 +74,8 @@ def _read_document(path: Path, notes: list[str]) -> annotation.AnnotatedVideo:
     if folder and is_file(path.parent / video):
         video = f"{folder}/{video}"  # names begin at the folder of all documents
     split = (named.get("split") or folder).strip()
-    return annotation.AnnotatedVideo(video, spans=annotation.sort_spans(spans), split=split)
+    area = (named.get("roi") or "").strip()
+    return replace(annotation.annotate_areas(video, {area: spans}), split=split)
 
 
 def _read_media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
