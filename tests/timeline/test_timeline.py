@@ -243,6 +243,14 @@ def test_pooled_windows_are_one_prediction() -> None:
     assert again.coverage == pytest.approx(two_windows().coverage)
 
 
+def test_windows_of_time_that_was_not_recorded_say_nothing() -> None:
+    parts = tuple({"path": f"{i}.mp4", "start": 3.0 * i, "end": 3.0 * i + 2} for i in range(2))
+    paused = two_windows(input=VideoInfo(parts=parts), pauses=(Window(2, 4),))
+    first = paused.scores[0].tolist()
+    assert paused.pool_windows(Pool("mean")).scores[0].tolist() == pytest.approx(first, abs=1e-5)
+    assert [score for _, score in paused.top()] == pytest.approx(sorted(first, reverse=True))
+
+
 def test_boundaries_snap_to_known_cuts_and_the_cuts_are_saved() -> None:
     timeline = two_windows(
         input=VideoInfo(fps=Fraction(10), vfr=False),

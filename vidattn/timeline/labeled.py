@@ -197,7 +197,7 @@ class LabeledTimeline(TimelineValues):
         """The labels with the highest mean probability over all windows, falling."""
         if not self.windows:
             return []
-        means = self.scores.mean(axis=0, dtype=np.float64)
+        means = self._recorded_scores.mean(axis=0, dtype=np.float64)
         order = np.argsort(-means, kind="stable")[:count]
         return [(self.labels[k], float(means[k])) for k in order]
 
@@ -260,12 +260,21 @@ class LabeledTimeline(TimelineValues):
             self,
             task="classify",
             windows=(whole,),
-            scores=pool(self.scores)[None].astype(np.float32),
+            scores=pool(self._recorded_scores)[None].astype(np.float32),
             settings=replace(self.settings, pool=str(pool)),
             seen=self.windows if self.seen is None else self.seen,
             cuts=None,
             cell_frames=frames and ((frames[0][0], frames[-1][1]),),
         )
+
+    @cached_property
+    def _recorded_scores(self) -> NDArray[np.float32]:
+        """The scores of windows that show more than time that was not recorded; else of all."""
+        if not (self.input.parts and self.pauses):
+            return self.scores
+        spans = [(gap.start, gap.stop) for gap in self.gaps]
+        shown = [not any(a <= w.start and w.stop <= b for a, b in spans) for w in self._spans]
+        return self.scores[shown] if any(shown) else self.scores
 
     @cached_property
     def _rounded_scores(self) -> NDArray[np.float64]:
