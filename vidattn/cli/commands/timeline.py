@@ -58,7 +58,7 @@ CHANGES = {
     "labels": groups.LABELS,
     "start_timecode": option(
         "TC",
-        "Timecode of the first frame in editors: 01:00:00:00, or 01:00:00;00 for drop-frame.",
+        "Timecode of the start of the file: 01:00:00:00, or 01:00:00;00 for drop-frame.",
         rich_help_panel="Output",
     ),
     "start_time": groups.START_TIME,
