@@ -370,10 +370,12 @@ def test_a_model_taught_on_several_areas_of_a_picture_keeps_them(
     assert f"warning: {alike}" in quick(*words, "-q").stderr
     assert "of the area 'right'; there are left" in quick(*words, *rois[:2], code=3).stderr
     assert "exclude each other" in quick(*words, *rois, "--crop", "1,1,9,9", code=2).stderr
-    (tmp_path / "labels.csv").write_text("\n".join([*rows, "0.mp4,day,"]))
-    assert (
-        "0.mp4: a sample of no area; there are left, right" in quick(*words, *rois, code=3).stderr
-    )
+    (tmp_path / "labels.csv").write_text("\n".join([*rows, "0.mp4,day,", "0.mp4,night,"]))
+    done = quick(*words, *rois, "-o", "named")
+    assert "labels: 2 videos of no area (--roi), left out" in done.stderr
+    assert json.loads(done.stdout)["metrics"] == report["metrics"]
+    (tmp_path / "labels.csv").write_text("\n".join(row.rsplit(",", 1)[0] for row in rows))
+    assert "a sample of no area; there are left, right" in quick(*words, *rois, code=3).stderr
 
 
 def test_a_wrong_label_is_doubted(folder: Path, model: Path) -> None:

@@ -26,9 +26,9 @@ from vidattn.data.frames import file_start, item_window, view_clips
 from vidattn.data.labeled_dataset import (
     OTHERS_HINT,
     LabeledDataset,
+    keep_areas,
     note_overlap,
     note_several,
-    warn_of_areas,
     warn_of_one_sided,
 )
 from vidattn.data.loader import load_in_order
@@ -315,6 +315,8 @@ class VideoDataset:
     ) -> None:
         several = recipe.activation == "sigmoid" or train.several or val.several
         self.activation: Activation = "sigmoid" if several else "softmax"
+        train, of_train = keep_areas(train, recipe.clip)
+        val, of_val = keep_areas(val, recipe.clip)
         require_classes(train, val, several=several)
         videos = VideoCache(recipe.data.cache_mb)
         clips = TrainingClips(
@@ -327,7 +329,7 @@ class VideoDataset:
             notes += (note_several(train, val),)
         self.notes = (*dict.fromkeys(notes), describe_augmentation(recipe))
         warnings = train.warnings + val.warnings + warn_of_one_sided(train, val)
-        warnings += warn_of_areas(train, recipe.clip) + warn_of_areas(val, recipe.clip)
+        warnings += of_train + of_val
         self.warnings = (*dict.fromkeys(warnings), *warn_of_mirroring(recipe, train.labels))
         self.recipe, self._shard = recipe, shard
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(clips)))

@@ -302,14 +302,19 @@ def one_sided_classes(train: LabeledDataset, val: LabeledDataset) -> dict[Split,
     return {one: [train.labels[i] for i in sorted(used[other] - used[one])] for one, other in pairs}
 
 
-def warn_of_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
-    """Warnings of videos whose whole picture is used: for samples of several areas, and without
-    boxes that a clip could follow.
+def keep_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[LabeledDataset, tuple[str, ...]]:
+    """The samples that a model of these clips can look at, and warnings: of samples of no area,
+    which are left out, of areas, and of videos without boxes, whose whole picture is used.
 
-    clip: where the model looks. Raises DataError for a sample of no area, and where no video has
-    boxes.
+    clip: where the model looks. Raises DataError for a sample of another area, where all are of no
+    area, and where no video has boxes.
     """
-    rois = clip.rois
+    rois, items = clip.rois, dataset.items
+    named, none = tuple(item for item in items if item.roi), tuple[str, ...]()
+    if rois and named and len(named) < len(items):
+        count = count_noun(len(items) - len(named), dataset.noun)
+        none = (f"{dataset.name}: {count} of no area (--roi), left out",)
+        dataset = replace(dataset, items=named)
     for item in dataset.items if rois else ():
         if item.roi not in rois:
             area = f"the area {item.roi!r}" if item.roi else "no area"
@@ -317,9 +322,13 @@ def warn_of_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
                 f"{item.path}: a sample of {area}; there are {', '.join(rois)}",
                 hint="the area of a sample is in a column roi of the list; in BORIS its subject",
             )
+    return dataset, (*none, *_warn_of_whole_pictures(dataset, clip))
+
+
+def _warn_of_whole_pictures(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
     pairs = dict.fromkeys((item.path, item.roi) for item in dataset.items)
     most = max(Counter(path for path, _ in pairs).values(), default=0)
-    if rois or most < 2:
+    if clip.rois or most < 2:
         return _warn_of_boxes(dataset, clip.boxes)
     text = f"samples are of {name_first(dict.fromkeys(roi or 'no area' for _, roi in pairs))}"
     alike = f"{dataset.name}: {text}, and the model sees the whole picture; see --roi"

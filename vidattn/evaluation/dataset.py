@@ -22,7 +22,7 @@ from vidattn.config.serialization import check_value
 from vidattn.data import plan, sampling
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import EvaluationVideos, Planner
-from vidattn.data.labeled_dataset import LabeledDataset, name_first, warn_of_areas
+from vidattn.data.labeled_dataset import LabeledDataset, keep_areas, name_first
 from vidattn.data.sampling import as_views
 from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError, UsageError
@@ -92,12 +92,12 @@ class DatasetEvaluator:
         if mode == "dense" and frames is not None:
             views, frames = replace(views, clips=plan.count_clips(frames, clip)), None
         dense = mode == "dense" or (mode == "official" and clip.train_sampling == "dense")
+        source, self.warnings = keep_areas(source, clip)
         self.classifier, self.source, self.runtime = classifier, source, runtime
         self.limits = limits
         self.true_labels = align_labels(
             source.labels, classifier.labels, source, classifier.card.name
         )
-        self.warnings = warn_of_areas(source, clip)
         tsm = isinstance(classifier.model, FrameResNet)
         self.planner = make_planner(clip, views, mode, frames, tsm=tsm)
         self.views = views

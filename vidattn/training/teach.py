@@ -19,7 +19,7 @@ from vidattn.config.labels import find_blank
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.batch import VideoFailure
 from vidattn.data.embeddings import EmbeddingCache
-from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first, warn_of_areas
+from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, keep_areas, name_first
 from vidattn.data.plan import Windowing
 from vidattn.data.sets import open_samples
 from vidattn.errors import DataError
@@ -369,10 +369,11 @@ def teach_events(
         folder = output.parent if output.suffix == ".safetensors" else output
         require_writable(folder, "choose another place with -o")
     dataset = open_samples(labels, data_root, group_by=options.group_by)
+    dataset, warnings = keep_areas(dataset, backbone.clip)
     dataset = replace(dataset, root=Path(labels))
     lesson = Lesson(dataset, unwrap(backbone), options, runtime)
     yield from map(TeachNote, dataset.notes)
-    for text in (*dataset.warnings, *warn_of_areas(dataset, backbone.clip)):
+    for text in (*dataset.warnings, *warnings):
         yield TeachNote(text, warning=True)
     with Prefetcher() as opening:
         for event in lesson.run(opening, EmbeddingCache()):

@@ -333,12 +333,13 @@ class DatasetRun:
                 limits=self.limits,
             )
             each = "up to " * (evaluator.views.clips > 1) + describe_views(evaluator.views)
-            self.console.note(f"{count_noun(len(dataset.items), dataset.noun)}, {each} each")
+            count = len(evaluator.source.items)
+            self.console.note(f"{count_noun(count, dataset.noun)}, {each} each")
             self.warned = evaluator.warnings
             for text in self.warned:
                 self.console.warn(text)
             videos = evaluator.predict((world.rank, world.size), self._workers())
-            with self.console.progress(name, -(-len(dataset.items) // world.size)) as bar:
+            with self.console.progress(name, -(-count // world.size)) as bar:
                 done = evaluator.gather(world, _count(videos, bar))
         return _name_dataset(evaluator.collect(done), name)
 
@@ -364,8 +365,7 @@ class DatasetRun:
             self.console.emit(dumps(document))
         else:
             new = [text for text in document.get("warnings", ()) if text not in self.warned]
-            shown = {**document, "warnings": new}
-            self.console.lines(metrics.metric_lines(shown, self.published))
+            self.console.lines(metrics.metric_lines({**document, "warnings": new}, self.published))
             if "calibration" in document:
                 self.console.lines(metrics.calibration_lines(document["calibration"]))
         if written:
