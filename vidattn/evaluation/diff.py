@@ -96,6 +96,8 @@ class Difference:
     """Seconds of the video."""
     part: Window
     """The part that was seen and annotated; nothing else counts."""
+    recorded: float
+    """Seconds of the part without those between the files of a recording."""
     agreed: float
     labels: tuple[LabelDifference, ...]
     """By falling seconds of disagreement."""
@@ -108,7 +110,7 @@ class Difference:
     @property
     def share(self) -> float:
         """Fraction of the region that agrees, 0 to 1."""
-        return self.agreed / self.part.duration
+        return self.agreed / self.recorded
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, schema vidattn/difference/1."""
@@ -155,7 +157,10 @@ def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
     tallies = {label: LabelDifference(label) for label in names.values() if label != BACKGROUND}
     agreed, differing = 0.0, []
     fps = timeline.input.fps
+    pauses = timeline.unrecorded
     for window, own, others in _moments(said, true, part):
+        if any(w.start <= window.start and window.stop <= w.stop for w in pauses):
+            continue
         frames = fps is None or first_frame(window.stop, fps) > first_frame(window.start, fps)
         if window.duration < LEAST or not frames:
             others = () if own in (BACKGROUND, NOT_SEEN) else (own,)
@@ -166,8 +171,10 @@ def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
     _match(tallies, said, true)
     ranked = sorted(tallies.values(), key=lambda t: (-(t.only_said + t.only_true), t.label))
     seen = tuple(t for t in ranked if t.said_spans or t.true_spans)
-    agreed = min(agreed, part.duration)
-    found = part, agreed, seen, tuple(differing), name_limit(timeline, part), truth.roi
+    between = clip_spans([(pause, None) for pause in pauses], part)
+    recorded = part.duration - sum(pause.duration for pause, _ in between)
+    agreed = min(agreed, recorded)
+    found = part, recorded, agreed, seen, tuple(differing), name_limit(timeline, part), truth.roi
     return Difference(timeline.source, truth.name, timeline.duration, *found)
 
 

@@ -225,7 +225,9 @@ def compare_video(
         duration = truth.duration or duration or max((s[1] for s in spans), default=0.0)
         rate, spans = RATE, [span for span in spans if span[2] >= 0]
         ends = (part.start, part.stop) if part else (0.0, duration)
-        pieces = _cut_pieces([*spans, *rows], *ends) * rate
+        pauses = [(w.start, w.stop, 0) for w in (timeline.unrecorded if timeline else ())]
+        pieces = _cut_pieces([*spans, *rows, *pauses], *ends) * rate
+        pieces = pieces[_label_pieces(pauses, pieces / rate, NOTHING) == NOTHING]
         known = _label_pieces(spans, pieces / rate, NOTHING)
     if predicted is None:
         predicted = _label_pieces(rows, pieces / rate, UNSEEN)

@@ -306,12 +306,16 @@ class LabeledTimeline(TimelineValues):
 
     @cached_property
     def gaps(self) -> list[Window]:
-        """What of the part no segment holds: what could not be read, and what was not recorded
-        between the files of a recording."""
+        """What of the part no segment holds: what could not be read or was not recorded."""
+        return covered_spans([*self._unreadable, *self.unrecorded])
+
+    @cached_property
+    def unrecorded(self) -> list[Window]:
+        """What of the part lies between the files of a recording, see `--join`."""
         first, last = self.part.start, self.part.stop
         pauses = self.round_spans(self.pauses if self.input.parts else ())
         edges = ((max(w.start, first), min(w.stop, last)) for w in pauses)
-        return covered_spans([*self._unreadable, *(Window(a, b) for a, b in edges if a < b)])
+        return [Window(a, b) for a, b in edges if a < b]
 
     @property
     def _constant_fps(self) -> Fraction | None:

@@ -142,6 +142,11 @@ def test_time_that_was_not_recorded_has_no_label_and_no_frames(
     assert sum(float(row["share_percent"]) for row in budget if row["scope"] == "all") == (
         pytest.approx(100, abs=0.5)
     )
+    spans = [f"day_0001.mp4,{row['label']},{row['start']},{row['end']}\n" for row in rows]
+    (tmp_path / "truth.csv").write_text("".join(["path,label,start,end\n", *spans]))
+    compare = "compare", "truth.csv", "day_0001.vidattn.json", "--json"
+    assert json.loads(quick(*compare).stdout)["frame_accuracy"] == 1.0
+    assert json.loads(quick(*compare, "--differences").stdout)["share"] == 1.0
 
 
 def test_the_command_line_joins_recordings(
