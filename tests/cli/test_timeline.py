@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vidattn
 from tests.helpers import Run, write_video
 from vidattn.cli.terminal.timeline import TerminalStyle, animated_lines, segment_lines
+from vidattn.errors import UsageError
 from vidattn.output.text import format_clock
 from vidattn.timeline import Timeline
 from vidattn.types import Window
@@ -26,6 +28,24 @@ def test_a_change_has_to_be_worth_its_cost(quick: Run, park: Path) -> None:
     assert rows(dear.stdout) == [(0, 6, "walk"), (6, 8, "run")]
     cheap = quick("timeline", park, "--smooth", "viterbi", "--switch-cost", 0.1, "--json")
     assert rows(cheap.stdout)[:3] == [(0, 2, "walk"), (2, 3, "run"), (3, 6, "walk")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--kernel", 5), "--kernel has no effect with --smooth"),
+        (("--smooth", "median", "--switch-cost", 1), "--switch-cost has no effect with --smooth m"),
+    ],
+)
+def test_settings_of_another_smoothing_are_refused(
+    quick: Run, park: Path, video: Path, model: Path, words: tuple[object, ...], message: str
+) -> None:
+    assert message in quick("timeline", park, *words, code=2).stderr
+    assert message in quick("segment", video, "-m", model, *words, code=2).stderr
+    keywords = {"kernel": 5} if words[0] == "--kernel" else {"smooth": "mean", "switch_cost": 1}
+    with pytest.raises(UsageError, match="has no effect"):
+        vidattn.segment(video, model, **keywords)  # type: ignore[arg-type]
+    quick("timeline", park, "--smooth", "mean", "--kernel", 5)
 
 
 def test_a_label_lasts_until_it_falls_low(quick: Run, park: Path) -> None:

@@ -108,6 +108,7 @@ def apply_keywords(
     require_known(given, known)
     rest = dict(given)
     windowing, decoding = take_keywords(rest, windowing), take_keywords(rest, decoding)
+    decoding.require_effect()
     return windowing, decoding, take_keywords(rest, runtime)
 
 

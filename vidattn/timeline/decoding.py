@@ -76,6 +76,17 @@ class Decoding:
         if leave is not None and self.smooth == "viterbi":
             raise UsageError("--leave has no effect with Viterbi, which decides when a label ends")
 
+    def require_effect(self) -> None:
+        """Raise UsageError for a kernel or a switch cost that the smoothing does not have."""
+        path = self.smooth == "viterbi" or self.uses_all_windows
+        if self.kernel != Decoding.kernel and self.smooth not in ("median", "mean"):
+            name, hint = "kernel", "add --smooth median or mean"
+        elif self.switch_cost is not None and not path:
+            name, hint = "switch-cost", "it is of --smooth auto without --leave, and of viterbi"
+        else:
+            return
+        raise UsageError(f"--{name} has no effect with --smooth {self.smooth}", hint=hint)
+
     @property
     def uses_all_windows(self) -> bool:
         """Whether labels are the most likely ones of all windows at once."""

@@ -220,6 +220,8 @@ class LabeledTimeline(TimelineValues):
     def with_decoding(self, **changes: Any) -> Self:
         """The same scores with other settings of `Decoding`: threshold, smooth, ..."""
         changed = replace(self, decoding=replace(self.decoding, **changes))
+        if changes.keys() & {"kernel", "switch_cost"}:
+            changed.decoding.require_effect()
         if changed._has_path:  # the costs follow from the scores alone: they are learned once
             vars(changed)["_path_model"] = self._path_model
         return changed

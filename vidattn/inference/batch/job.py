@@ -103,6 +103,7 @@ class SegmentOptions:
 
     def require_compatible(self, job: BatchJob) -> None:
         """Raise UsageError for options that make no sense with the inputs or files of a job."""
+        self.decoding.require_effect()
         formats, count = job.output.formats, len(job.names)
         if self.explain and "html" not in formats:
             raise UsageError("--explain is a part of the report: add -f html")
