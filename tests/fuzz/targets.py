@@ -106,7 +106,7 @@ def ground_truth(path: Path, chance: random.Random) -> str:
 
 def scenes(path: Path, chance: random.Random) -> str:
     """Read shot cuts."""
-    times = shot_cuts.load_cuts(path)
+    times = shot_cuts.load_cuts(path).times
     assert list(times) == sorted(set(times))
     return "whole"
 
