@@ -265,6 +265,8 @@ def test_areas_of_one_picture_have_rows_of_their_own(
         agreed = r"\(area (\w+)\) and .*: 100.0 % of the time agrees"
         assert re.findall(agreed, shown) == ["left", "right"]
     quick("timeline", "out", "-f", "eaf", "-o", ".")
+    shown = quick("compare", "out", "out/*.json", "--differences").stdout
+    assert re.findall(agreed, shown) == ["left", "right"]
     (tmp_path / "out/a.left.vidattn.json").rename("left.json")
     wrong = quick("compare", "out/a.right.vidattn.eaf", "left.json", code=3)
     assert "area 'left': the ground truth has right" in wrong.stderr

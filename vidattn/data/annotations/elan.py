@@ -34,9 +34,16 @@ def _find_documents(folder: Path) -> list[Path]:
 def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     notes: list[str] = []
     files = _find_documents(path) if is_folder(path) else [path]
-    videos = tuple(_read_document(file, notes) for file in files)
+    videos: list[annotation.AnnotatedVideo] = []
+    for video in (_read_document(file, notes) for file in files):
+        other = next((one for one in videos if one.name == video.name and one.areas), None)
+        if other and video.areas:  # a document for each area of one video
+            areas = {**other.areas, **video.areas}
+            videos.remove(other)
+            video = replace(annotation.annotate_areas(video.name, areas), split=video.split)
+        videos.append(video)
     annotation.choose_subset(path, [], split)
-    return annotation.GroundTruth(videos, tuple(notes))
+    return annotation.GroundTruth(tuple(videos), tuple(notes))
 
 
 FORMAT = annotation.Format("an .eaf file of ELAN or a folder of them", _matches, _read, True)
