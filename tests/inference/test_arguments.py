@@ -136,6 +136,12 @@ WRONG: dict[str, Callable[[Any, Any], object]] = {
     "pool: expected a text": lambda video, model: vidattn.classify(video, model, pool=3),  # type: ignore[arg-type]
     "paths: expected a text": lambda _, model: list(vidattn.classify_many(3, model, "out")),  # type: ignore[arg-type]
     "out: expected a text": lambda video, model: list(vidattn.segment_many(video, model, 3)),  # type: ignore[arg-type]
+    "rois.left: expected a text": lambda video, model: list(
+        vidattn.segment_many(video, model, "out", rois={"left": 3})  # type: ignore[dict-item]
+    ),
+    "--settle has no effect": lambda video, model: list(
+        vidattn.classify_many(video, model, "out", settle=3)
+    ),
     "short_side: expected a whole": lambda video, _: vidattn.open_video(video, short_side="x"),  # type: ignore[arg-type]
     "spatial: expected a whole number": lambda *_: vidattn.ViewConfig("x"),  # type: ignore[arg-type]
 }

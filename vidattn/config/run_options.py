@@ -62,6 +62,8 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.settle != BatchOptions.settle and not self.watch:
+            raise UsageError("--settle has no effect without --watch")
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,8 @@ def _parse_value(hint: Any, value: Any, where: str) -> Any:
     if origin is Mapping:
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where}: expected names with values, got {value!r}")
+        if args[1] is str:
+            return {name: _parse_value(str, one, f"{where}.{name}") for name, one in value.items()}
         return value
     if origin is Literal:
         if value not in args:
