@@ -236,7 +236,11 @@ def test_the_start_timecode_sets_drop_frames(start: str | None, first: str, fcm:
 
 
 @pytest.mark.parametrize(
-    "rate, start", [(25, "soon"), (25, "00:00:00:25"), (25, "01:00:00;00"), (24, "1:2:3:4")]
+    "rate, start",
+    [
+        *((25, "soon"), (25, "00:00:00:25"), (25, "01:00:00;00"), (24, "1:2:3:4")),
+        (25, "24:00:00:00"),
+    ],
 )
 def test_a_start_timecode_that_is_none_is_refused(rate: int, start: str) -> None:
     timeline = timeline_cut_at(Fraction(rate), [0, 9, 18], settings=Settings(start_timecode=start))

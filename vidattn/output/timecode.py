@@ -73,7 +73,7 @@ class TimecodeClock:
 
     def frame(self, name: str) -> int:
         """The frame of a timecode, the inverse of `name`; raises UsageError."""
-        match = re.fullmatch(r"(\d{1,2}):([0-5]\d):([0-5]\d)[:;.,](\d{2,3})", name.strip())
+        match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d):([0-5]\d)[:;.,](\d{2,3})", name.strip())
         if match is None or int(match[4]) >= self.nominal:
             raise UsageError(
                 f"{name!r} is not a timecode at {float(self.fps):.6g} frames per second",
