@@ -20,7 +20,7 @@ import vidattn
 from vidattn.data.plan import Windowing, plan_windows
 from vidattn.inference.batch.inputs import find_videos
 from vidattn.inference.batch.job import BatchJob, SegmentOptions
-from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.output_files import OutputFiles
 from vidattn.inference.batch.segment import segment_inputs
 from vidattn.inference.window_scoring import resolve_overlap
 from vidattn.models.classifier import Classifier

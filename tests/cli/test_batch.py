@@ -16,7 +16,7 @@ from vidattn.errors import ExitCode
 from vidattn.inference.batch.events import Done
 from vidattn.inference.batch.inputs import VideoInput
 from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.output_files import OutputFiles
 from vidattn.inference.batch.segment import Segmenter
 from vidattn.types import Window
 

@@ -16,7 +16,7 @@ from vidattn.inference.batch import run_files, table
 from vidattn.inference.batch.events import Done, Skipped
 from vidattn.inference.batch.inputs import VideoInput
 from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.output_files import OutputFiles
 from vidattn.inference.batch.run_files import RunTable, load_document
 from vidattn.inference.batch.table import JobTables
 from vidattn.timeline import Decoding, Timeline

@@ -17,7 +17,7 @@ from vidattn.config import BigLittleConfig, Conv2dConfig, Conv3dConfig, ModelCon
 from vidattn.models import biglittle, conv2d, conv3d
 from vidattn.models.classifier import Model, build_model
 from vidattn.models.flops import count_macs
-from vidattn.weights.conv_keys import LAYOUTS, Layout
+from vidattn.weights.key_layouts import LAYOUTS, Layout
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "conv.json").read_text())
 TABLES: dict[str, Layout] = dict(LAYOUTS.values())

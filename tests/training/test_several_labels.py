@@ -17,7 +17,7 @@ from tests.training.test_artifacts import TINY, run
 from vidattn.data.clip_dataset import TrainingClips
 from vidattn.data.labeled_dataset import note_several
 from vidattn.data.sets import open_dataset, open_samples
-from vidattn.data.sets.named import SPLIT_NAMES
+from vidattn.data.sets.named_dataset import SPLIT_NAMES
 from vidattn.errors import RecipeError
 from vidattn.models.device import Runtime
 from vidattn.training import fit

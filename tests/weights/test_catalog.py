@@ -19,7 +19,7 @@ from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights import catalog, download, key_maps, loading, model_card
 from vidattn.weights.catalog import CATALOG, WeightsSource
-from vidattn.weights.conv_keys import LAYOUTS
+from vidattn.weights.key_layouts import LAYOUTS
 from vidattn.weights.loading import BUNDLED_FOLDER, load
 from vidattn.weights.safetensors_file import read_header
 

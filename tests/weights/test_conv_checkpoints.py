@@ -16,7 +16,7 @@ from vidattn import weights
 from vidattn.config import ModelConfig
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Model
-from vidattn.weights.conv_keys import LAYOUTS
+from vidattn.weights.key_layouts import LAYOUTS
 
 TABLES = dict(LAYOUTS.values())
 SLOWFAST = replace(SMALL["slowfast"], frames=32, size=224, slow_step=4)

@@ -25,7 +25,7 @@ COMMANDS = {
     "eval": "Evaluate a model on a dataset: accuracy, calibration and confusions.",
     "compare": "Compare timelines with ground truth: frame accuracy, edit score, F1 and mAP.",
     "explain": "Explain the prediction for a window: heatmaps, and the effect of each frame.",
-    "timeline": "Re-segment saved scores with other settings; needs neither video nor model.",
+    "timeline": "Re-segment saved scores with other settings; needs no model.",
     "bench": "Measure the speed, memory and precision of a model.",
     "doctor": "Inspect a video and estimate the cost of segmenting it.",
     "models": "List, describe, get, convert, share and verify models.",

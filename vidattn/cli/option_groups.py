@@ -20,7 +20,7 @@ from vidattn.video.protocol import Limits
 from vidattn.video.readers import READER_NAMES
 
 if TYPE_CHECKING:
-    from vidattn.inference.batch.outputs import OutputFiles
+    from vidattn.inference.batch.output_files import OutputFiles
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class OutputOptions:
 
         video: path of the video, if not the one in the timeline. Raises UsageError.
         """
-        from vidattn.inference.batch.outputs import OutputFiles, parse_formats
+        from vidattn.inference.batch.output_files import OutputFiles, parse_formats
 
         alone = self.json and self.output is None
         formats = ",".join(self.formats) or ("" if alone or self.formats else default)
@@ -157,8 +157,8 @@ AREAS = {
     **AREA,
     "roi": option(
         "NAME=X,Y,W,H",
-        "Part of the picture that samples with this name in a column roi are of, or with this "
-        "subject in BORIS. Repeatable.",
+        "Name a part of the picture: that of samples with this name in their column roi, or as "
+        "their subject in BORIS. Repeatable.",
     ),
 }
 FRAME_STEP = option(
@@ -170,8 +170,9 @@ _MODEL = {
         "--model",
         "-m",
         "MODEL",
-        "Catalog name, weights file or folder (see `vidattn models list`), or hf:OWNER/NAME of "
-        "Hugging Face. Default: timesformer-k400, or motion-tiny if that is unavailable.",
+        "Catalog name (see `vidattn models list`), weights file or folder, OWNER/NAME of a pushed "
+        "model, or hf:OWNER/NAME of Hugging Face. Default: timesformer-k400 (96 frames: "
+        "timesformer-l-k400), or stam-16-k400, or motion-tiny if those are unavailable.",
     ),
     "labels": LABELS,
     "frame_step": FRAME_STEP,
@@ -223,8 +224,8 @@ Windows = Annotated[
             "stride": option("SEC", "Distance between window starts; excludes --overlap."),
             "overlap": option(
                 "FRACTION",
-                "Overlap between consecutive windows. Default: 0.75 where the model costs little "
-                "beside decoding, else 0.",
+                "Overlap between consecutive windows. Default: 0.75 where it adds little work, "
+                "else 0.",
             ),
             "skip_static": option(
                 "LEVEL",
@@ -240,13 +241,15 @@ _DECODING = {
     "kernel": option("N", "Windows per median or mean; odd."),
     "switch_cost": option(
         "NATS",
-        "Cost of a label change, the higher, the fewer "
-        "segments. Default: learned by auto, 2 for viterbi.",
+        "Cost of a label change; higher means fewer segments. Default: learned by auto, 2 for "
+        "viterbi.",
     ),
     "threshold": option("P", "Background below this probability."),
-    "leave": option("P", "Once a segment has reached the threshold, end it below this score."),
+    "leave": option("P", "A segment that has reached the threshold ends below this score."),
     "merge_gap": option("SEC", "Merge segments of the same label up to SEC apart."),
-    "min_duration": option("SEC", "Shortest segment to keep."),
+    "min_duration": option(
+        "SEC", "Merge shorter segments into the better fitting one beside them."
+    ),
 }
 PostProcessing = Annotated[
     Decoding,
@@ -346,23 +349,23 @@ Batch = Annotated[
             ),
             "retry_failed": option(
                 "Like --skip-existing, but retry inputs that failed or have gaps caused by a "
-                "decoder crash or timeout."
+                "crash, a timeout or lack of memory."
             ),
             "shard": option(
                 "I/N", "Process only shard I of N, counted from 0; shards are balanced by bytes."
             ),
             "start_time": START_TIME,
             "join": option(
-                "Treat the files of one recording as one video: consecutive numbers in a folder, "
-                "such as GX010023 and GX020023 or street_0001 and street_0002, and times that "
-                "agree."
+                "Join the files of a recording to one video: those in a folder with consecutive "
+                "numbers, such as GX010023 and GX020023 or street_0001 and street_0002, and times "
+                "that agree."
             ),
             "watch": option(
                 "Wait for new videos in the folders, each done when it has stopped growing, until "
                 "Ctrl-C; implies --skip-existing."
             ),
             "settle": option(
-                "SEC", "A watched file is done when it has not grown for so long.", min=0
+                "SEC", "A watched file is done when it has not grown for SEC seconds.", min=0
             ),
         },
     ),

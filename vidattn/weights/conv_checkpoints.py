@@ -27,7 +27,7 @@ from vidattn.errors import RecipeError
 from vidattn.models import conv2d, conv3d
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.classifier import build_model as build_empty
-from vidattn.weights.conv_keys import LAYOUTS, Layout
+from vidattn.weights.key_layouts import LAYOUTS, Layout
 from vidattn.weights.safetensors_file import build_model, refuse, require_same_keys
 
 RGB = tuple[float, float, float]

@@ -18,7 +18,7 @@ from torch import Tensor
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.models.stam import Stam
-from vidattn.weights.conv_keys import Layout, layers
+from vidattn.weights.key_layouts import Layout, layers
 from vidattn.weights.safetensors_file import build_model, refuse, require_same_keys
 
 EMBED = (("cls", "cls_pos", "pos"), ("time_cls", "time_cls_pos", "time"))

@@ -12,7 +12,7 @@ from tests.inference.batch.conftest import Segment
 from tests.inference.batch.test_runner import raising
 from tests.video.helpers import rehearse
 from vidattn.errors import OutputError
-from vidattn.inference.batch import outputs
+from vidattn.inference.batch import output_files
 from vidattn.inference.batch.events import Failed
 from vidattn.io.files import sha256_file
 from vidattn.timeline import Decoding
@@ -25,7 +25,7 @@ def test_a_stop_between_two_files_of_a_result_leaves_it_incomplete(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert segment("videos/a.mp4").failed == {}
-    write = outputs.write_atomically
+    write = output_files.write_atomically
 
     written: list[Path] = []
 
@@ -35,10 +35,10 @@ def test_a_stop_between_two_files_of_a_result_leaves_it_incomplete(
         written.append(write(*given, **more))  # type: ignore[arg-type]
         return written[0]
 
-    monkeypatch.setattr(outputs, "write_atomically", full_after_one)
+    monkeypatch.setattr(output_files, "write_atomically", full_after_one)
     with pytest.raises(OutputError):
         segment("videos/a.mp4", skip_existing=True, overlap=0.5)
-    monkeypatch.setattr(outputs, "write_atomically", write)
+    monkeypatch.setattr(output_files, "write_atomically", write)
     assert segment("videos/a.mp4", skip_existing=True, overlap=0.5).done == ["videos/a.mp4"]
     rows = Path("out/a.vidattn.csv").read_bytes()
     segment("videos/a.mp4", overlap=0.5)

@@ -16,7 +16,7 @@ from vidattn.inference.batch.events import BatchEvent, Done, Failed, Note, Writt
 from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.inputs import VideoInput
 from vidattn.inference.batch.job import BatchJob, SegmentOptions
-from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.output_files import OutputFiles
 from vidattn.inference.batch.ray import Reply, WorkerPool
 
 

@@ -23,7 +23,7 @@ from tests.inference.batch.conftest import Segment
 from tests.video.helpers import write_numbered
 from vidattn.errors import MemoryLimitError, OutputError, UsageError, VideoError
 from vidattn.inference import stream
-from vidattn.inference.batch import outputs
+from vidattn.inference.batch import output_files
 from vidattn.inference.batch.events import Done, Failed, InputStarted, Written
 from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.segment import Segmenter
@@ -424,13 +424,13 @@ def test_a_decoder_that_stops_answering_leaves_the_windows_scored_until_then(
 def test_a_signal_while_files_are_written_waits_for_the_last_of_them(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = outputs.write_atomically
+    plain = output_files.write_atomically
 
     def write(path: Path, data: bytes) -> Path:
         signal.raise_signal(signal.SIGINT)
         return plain(path, data)
 
-    monkeypatch.setattr(outputs, "write_atomically", write)
+    monkeypatch.setattr(output_files, "write_atomically", write)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

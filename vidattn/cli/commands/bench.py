@@ -43,7 +43,7 @@ BENCH = {
     "frames": groups.FRAMES,
     "rounds": option("N", "Number of runs; the median is reported.", min=1),
     "run": option("With --model all: also measure each model."),
-    "train": option("Time the phases of a training step, with the options of `vidattn train`."),
+    "train": option("Time the phases of a training step, with options of `vidattn train`."),
 }
 TRAINING = {name: RECIPE[name] for name in ("dataset", "data_root", "settings")}
 RUNTIME = {

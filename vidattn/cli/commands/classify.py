@@ -31,8 +31,8 @@ VIEWS = {
     ),
     "blank": option(
         "LOSS",
-        "Say whether anything happens at all, losing at most this share of the videos in which "
-        "it does, such as 5%; for taught models with a class called blank.",
+        "Say whether anything happens at all, missing at most this share (such as 5%) of the "
+        "videos in which it does; for taught models with a class called blank.",
         parser=parsers.share,
     ),
     **groups.REGION,

@@ -30,7 +30,7 @@ from vidattn.data.labeled_dataset import name_first
 from vidattn.data.plan import Windowing
 from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.inference.batch.inputs import find_videos
-from vidattn.inference.batch.outputs import require_writable
+from vidattn.inference.batch.output_files import require_writable
 from vidattn.inference.batch.results import load_timeline
 from vidattn.io.files import is_file, is_folder
 from vidattn.io.json import dumps
@@ -103,7 +103,7 @@ def compare(
         typer.Argument(
             metavar="TRUTH",
             help="Folder of frame labels, ActivityNet's json, table of path,label,start,end, "
-            "ELAN's .eaf, Label Studio's json, subtitles, or a saved timeline.",
+            "ELAN's .eaf, BORIS, Label Studio's json, subtitles, or a saved timeline.",
         ),
     ],
     inputs: Annotated[

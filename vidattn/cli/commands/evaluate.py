@@ -89,7 +89,7 @@ class EvalResults:
     def require_writable(self) -> None:
         """Raise OutputError or UsageError now, not after hours, for files that cannot be made."""
         from vidattn.evaluation.predictions import require_dump_name
-        from vidattn.inference.batch.outputs import require_writable
+        from vidattn.inference.batch.output_files import require_writable
 
         if self.dump is not None:
             require_dump_name(self.dump)
@@ -105,7 +105,7 @@ DATASET = {
     ),
     "data_root": groups.DATA_ROOT,
     "group_by": groups.GROUP_BY,
-    "samples": option("N", f"Samples of the dataset motion. Default: {MOTION_SAMPLES}.", min=1),
+    "samples": option("N", f"Samples of the motion dataset. Default: {MOTION_SAMPLES}.", min=1),
     "workers": option(
         "N",
         f"Processes that prefetch videos. Default: up to {DEFAULT_WORKERS} with a GPU, else none.",
@@ -135,7 +135,7 @@ RESULTS = {
     "confusion": option("FILE", "Write the confusion matrix as CSV, or as a page (.html)."),
     "mistakes": option(
         "DIR",
-        "Write DIR/index.html: each video that is wrong, with picture, second, label and score.",
+        "Write DIR/index.html: each misclassified video with picture, time, label and score.",
     ),
     "fit_temperature": option("Fit a calibration temperature; -o saves the calibrated model."),
     "output": option("--output", "-o", "FILE", "File for the calibrated model (.safetensors)."),

@@ -16,7 +16,7 @@ from vidattn.cli.terminal.console import Console, printable
 from vidattn.data.plan import as_seconds
 from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import VideoInput, require_existing
-from vidattn.inference.batch.outputs import require_writable
+from vidattn.inference.batch.output_files import require_writable
 from vidattn.inference.batch.results import load_timeline
 from vidattn.io.files import exists, is_file
 from vidattn.models.device import Runtime
@@ -68,9 +68,9 @@ EXPLAIN = {
     ),
     "label": option("NAME", "Explain this label. Default: the highest-scoring one."),
     "method": option(
-        "relevance: attention weighted by its gradient, or gradcam, the feature maps of a "
-        "convolutional network by theirs. rollout: attention alone, for any label. occlusion: "
-        "covers each patch in turn; slow, for every model."
+        "relevance: attention weighted by its gradient; for convolutional networks gradcam. "
+        "rollout: attention alone, for any label. occlusion: covers each patch in turn; slow, for "
+        "every model."
     ),
     "frames": groups.FRAMES,
 }
@@ -85,7 +85,7 @@ def explain(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="A video, or its timeline in JSON, which saves scoring again."
+            metavar="FILE", help="A video, or its saved JSON timeline, which avoids rescoring."
         ),
     ],
     *,

@@ -288,7 +288,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove embeddings and checks.")] = False,
     as_json: groups.JsonOfOne = False,
 ) -> None:
-    """Show the folder of the cache: weights, embeddings, precision checks; clear all but weights.
+    """Show the cache of weights, embeddings and checks; --clear removes all but weights.
 
     Embeddings are made by `vidattn teach`, checks by `--precision auto`; both are made again where
     they are missing.

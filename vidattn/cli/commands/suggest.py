@@ -189,7 +189,7 @@ def _write(
     found: Sequence[Suggestion], classifier: Classifier, options: SuggestOptions, limits: Limits
 ) -> list[Path]:
     from vidattn.inference.batch.inputs import VideoInput, name_results
-    from vidattn.inference.batch.outputs import OutputFiles, write_files
+    from vidattn.inference.batch.output_files import OutputFiles, write_files
     from vidattn.io.files import write_atomically
     from vidattn.output.report.suggestions import suggestions_csv, suggestions_timeline
 

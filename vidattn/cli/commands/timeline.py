@@ -30,7 +30,7 @@ from vidattn.video import Prefetcher
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.inputs import VideoInput
-    from vidattn.inference.batch.outputs import OutputFiles
+    from vidattn.inference.batch.output_files import OutputFiles
     from vidattn.inference.batch.runner import Deliver
     from vidattn.timeline import Timeline
     from vidattn.video import Opening
@@ -86,7 +86,7 @@ def timeline(
     limits: groups.Video,
     quiet: groups.Quiet = False,
 ) -> int:
-    """Re-segment saved scores with other settings; needs neither video nor model.
+    """Re-segment saved scores with other settings; needs no model.
 
     Example: vidattn timeline match.vidattn.json --threshold 0.5 -f srt
     """

@@ -214,7 +214,7 @@ PLACE = {
 CHECKPOINTS = {
     "save_every": option(
         "STEPS",
-        "Checkpoint interval, in steps. Default: ten minutes, and after every epoch.",
+        "Checkpoint interval, in steps. Default: every ten minutes, and after each epoch.",
         min=0,
         show_default=False,
     ),

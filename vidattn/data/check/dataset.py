@@ -20,7 +20,7 @@ import numpy as np
 from vidattn.data.check.file import CheckedFile, FileUse, Finding, Kind, Look, check_file
 from vidattn.data.labeled_dataset import MAX_NAMED, LabeledDataset, Split, item_span, name_first
 from vidattn.data.sets import DATASETS, open_dataset
-from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES
+from vidattn.data.sets.named_dataset import MAX_MISSING, SPLIT_NAMES
 from vidattn.errors import DataError
 from vidattn.types import Item
 from vidattn.video import ProcessPool

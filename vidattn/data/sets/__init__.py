@@ -11,7 +11,7 @@ from vidattn.data.annotations.ground_truth import FORMATS, find_format
 from vidattn.data.labeled_dataset import LabeledDataset, Split, group_names, warn_of_similar
 from vidattn.data.sets import csv_list, diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
 from vidattn.data.sets.folder import open_folder
-from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES, NamedDataset, Opener
+from vidattn.data.sets.named_dataset import MAX_MISSING, SPLIT_NAMES, NamedDataset, Opener
 from vidattn.errors import DataError
 from vidattn.io.files import exists, is_file, is_folder
 from vidattn.io.search import suggest_names

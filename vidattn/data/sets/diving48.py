@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from vidattn.config.labels import load_labels
 from vidattn.data.labeled_dataset import LabeledDataset
-from vidattn.data.sets.named import NamedDataset
+from vidattn.data.sets.named_dataset import NamedDataset
 from vidattn.data.sets.video_index import VideoKey
 from vidattn.data.tabular import parse_rows, read_entries, read_json
 from vidattn.errors import DataError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vidattn.config.labels import load_labels
 from vidattn.data.labeled_dataset import LabeledDataset, name_first
-from vidattn.data.sets.named import LIST_FOLDERS, NamedDataset
+from vidattn.data.sets.named_dataset import LIST_FOLDERS, NamedDataset
 from vidattn.data.sets.video_index import VideoKey, strip_suffix
 from vidattn.data.tabular import parse_rows, read_lines
 from vidattn.errors import DataError

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from vidattn.data.labeled_dataset import VALIDATION_SHARE, LabeledDataset, split_validation
 from vidattn.data.sets.csv_list import find_lists
-from vidattn.data.sets.named import NamedDataset
+from vidattn.data.sets.named_dataset import NamedDataset
 from vidattn.data.sets.video_index import VideoKey
 from vidattn.data.tabular import number_rows, parse_rows, read_lines, read_rows
 from vidattn.errors import DataError

@@ -19,7 +19,7 @@ from pathlib import Path
 from vidattn.config.labels import load_labels, normalize_label
 from vidattn.data.labeled_dataset import LabeledDataset, find_videos, number_labels, parse_split
 from vidattn.data.sets.folder import open_folder
-from vidattn.data.sets.named import SPLIT_NAMES, NamedDataset, list_files, rank, video_id
+from vidattn.data.sets.named_dataset import SPLIT_NAMES, NamedDataset, list_files, rank, video_id
 from vidattn.data.sets.video_index import VideoIndex, VideoKey
 from vidattn.data.tabular import number_rows, parse_rows, read_header, read_rows
 from vidattn.errors import DataError

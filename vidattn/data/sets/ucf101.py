@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from vidattn.config.labels import load_labels, normalize_label
 from vidattn.data.labeled_dataset import LabeledDataset, number_labels
-from vidattn.data.sets.named import LIST_FOLDERS, NamedDataset
+from vidattn.data.sets.named_dataset import LIST_FOLDERS, NamedDataset
 from vidattn.data.sets.video_index import VideoKey, strip_suffix
 from vidattn.data.tabular import parse_rows, read_lines
 from vidattn.errors import DataError

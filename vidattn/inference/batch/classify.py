@@ -26,7 +26,7 @@ from vidattn.inference.batch.areas import run_areas, take_areas
 from vidattn.inference.batch.events import BatchEvents, Note
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob, ClassifyOptions
-from vidattn.inference.batch.outputs import OutputFiles, parse_formats
+from vidattn.inference.batch.output_files import OutputFiles, parse_formats
 from vidattn.inference.batch.results import RunKey
 from vidattn.inference.batch.runner import Deliver, Task
 from vidattn.inference.batch.table import keep_tables

@@ -15,7 +15,7 @@ from vidattn.data.sampling import as_views
 from vidattn.errors import UsageError
 from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
 from vidattn.inference.batch.joining import join_recordings
-from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.output_files import OutputFiles
 from vidattn.inference.batch.start_times import StartTimes
 from vidattn.io.files import sha256
 from vidattn.io.search import is_video

@@ -36,7 +36,7 @@ from vidattn.inference.batch.failures import FailureList, FailureRecord, describ
 from vidattn.inference.batch.inputs import name_result
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.joining import is_same_recording
-from vidattn.inference.batch.outputs import find_stale, write_files
+from vidattn.inference.batch.output_files import find_stale, write_files
 from vidattn.inference.batch.results import Result, RunKey, find_result, require_own
 from vidattn.io.files import exists, remove_partial_files, require_regular, writing
 from vidattn.io.locks import locked

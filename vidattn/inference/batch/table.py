@@ -33,7 +33,7 @@ from vidattn.io.locks import locked
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.job import BatchJob
-    from vidattn.inference.batch.outputs import OutputFiles
+    from vidattn.inference.batch.output_files import OutputFiles
 
 
 class JobTables:

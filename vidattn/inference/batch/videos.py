@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from vidattn.errors import OutputPathError
 from vidattn.inference.batch.events import Note, ProgressStep
-from vidattn.inference.batch.outputs import MP4, OutputFiles
+from vidattn.inference.batch.output_files import MP4, OutputFiles
 from vidattn.io.files import exists
 from vidattn.io.text import count_noun
 from vidattn.output.video.annotate import (

@@ -1,7 +1,8 @@
-"""The names of tensors in checkpoints of their authors, such as those of convolutional networks.
+"""Layouts of checkpoints: the names of tensors in the files of other code bases.
 
 A layout is a table: for a pattern of our names, the name in the file. Files are read, recognized
-and written by it alone, strictly.
+and written by it alone, strictly. Those of convolutional networks are here, those
+of TimeSformer and STAM in `key_maps`.
 """
 
 from __future__ import annotations
