@@ -15,6 +15,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from vidattn.errors import RecipeError, UsageError
@@ -56,7 +57,7 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
         raise RecipeError(f"{where or kind.__name__}: expected an object, got {plain!r}")
     old = OLD_KEYS.get(kind.__name__, {})
     plain = {old[k] if k in old and old[k] not in plain else k: v for k, v in plain.items()}
-    hints = typing.get_type_hints(kind)
+    hints = _find_hints(typing.cast(Any, kind))
     known = {f.name: f for f in fields(typing.cast(Any, kind))}
     prefix = f"{where}." if where else ""
     for key in plain:
@@ -72,12 +73,18 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
     return kind(**values)
 
 
+@cache
+def _find_hints(kind: type) -> Mapping[str, Any]:
+    """The types of the fields of a dataclass, which take longer to find than values to check."""
+    return typing.get_type_hints(kind)
+
+
 def check_fields(options: Any) -> None:
     """Check the fields of frozen options against their types; values of NumPy become Python's.
 
     Raises UsageError that names the field, such as "frames: expected a whole number, got 8.5".
     """
-    for name, hint in typing.get_type_hints(type(options)).items():
+    for name, hint in _find_hints(typing.cast(Any, type(options))).items():
         object.__setattr__(options, name, check_value(hint, getattr(options, name), name))
 
 

@@ -38,7 +38,7 @@ class TransformerLayout(Layout):
     def from_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See Layout. On the meta device, torch.cat would load a compiler: 1.5 s and 180 MB."""
         theirs = dict[str, Tensor]()
-        for ours, (cls, pos) in zip(EMBED, self.embed, strict=False):
+        for ours, (cls, pos) in zip(EMBED[: len(self.embed)], self.embed, strict=True):
             rest = state[ours[2]].flatten(0, -2)
             rows = rest.new_empty(1, 1 + len(rest), rest.shape[1])
             rows[0, 0], rows[0, 1:] = state[ours[1]], rest
@@ -52,7 +52,7 @@ class TransformerLayout(Layout):
     ) -> dict[str, Tensor]:
         """See Layout."""
         ours = super().to_ours(state, _without_embeddings(expected))
-        for names, (cls, pos) in zip(EMBED, self.embed, strict=False):
+        for names, (cls, pos) in zip(EMBED[: len(self.embed)], self.embed, strict=True):
             rest = state[pos][0, 1:].reshape(expected[names[2]].shape)
             ours |= zip(names, (state[cls][0, 0], state[pos][0, 0], rest), strict=True)
         if self.time and "time" in expected:
